@@ -1,0 +1,123 @@
+/* The engine as the element sees it: open a model, make a stream of one frame
+ * size, hand in LQ frames, take out HR frames in the same order.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "config.h"
+
+G_BEGIN_DECLS
+
+typedef struct _DloralModel DloralModel;
+typedef struct _DloralStream DloralStream;
+
+typedef enum
+{
+  DLORAL_DEVICE_AUTO,
+  DLORAL_DEVICE_CPU,
+  DLORAL_DEVICE_CUDA,
+} DloralDeviceKind;
+
+/* --- Model: weights, immutable, shared ---------------------------------- */
+
+typedef struct
+{
+  const char *path;
+  DloralDeviceKind device;
+  DloralPrecision precision;
+  int threads;                  /* CPU; 0: all cores */
+} DloralModelParams;
+
+/* Opens a model, or takes another reference to the one this process already
+ * has open with equal parameters. Reads the header and checks every tensor the
+ * networks need: slow for large files, so not for a streaming thread. Any
+ * thread. NULL and `error` on failure. */
+DloralModel *dloral_model_open (const DloralModelParams * params,
+    GError ** error);
+DloralModel *dloral_model_ref (DloralModel * model);
+void dloral_model_unref (DloralModel * model);
+
+/* Owned by the model. */
+const DloralConfig *dloral_model_get_config (const DloralModel * model);
+/* "cpu"; and the type it computes in ("f32", "bf16"). Static strings. */
+const char *dloral_model_get_device_name (const DloralModel * model);
+const char *dloral_model_get_precision_name (const DloralModel * model);
+
+/* --- Stream: one video of one size --------------------------------------- */
+
+typedef struct
+{
+  int width, height;            /* of the LQ frame, 16 … 8192 each */
+  DloralColorFix color_fix;
+  /* Frames that may be in flight. 0: dloral_stream_collect () computes in its
+   * caller's thread; else a worker of the stream does. */
+  int async_depth;
+} DloralStreamParams;
+
+typedef enum
+{
+  DLORAL_STAGE_ENCODE,
+  DLORAL_STAGE_RESTORE,
+  DLORAL_STAGE_DECODE,
+  DLORAL_N_STAGES
+} DloralStage;
+
+/* One frame in flight: a slot of the stream's ring. The caller fills `lq` and
+ * `discont` between acquire and submit, reads the rest between collect and
+ * release. */
+typedef struct
+{
+  guint8 *lq;                   /* [height][lq_stride], RGB, 3 bytes a pixel */
+  gsize lq_stride;
+  gboolean discont;             /* no frame before it: forget the past */
+  gpointer user_data;           /* the caller's own */
+
+  const guint8 *hr;             /* [4·height][hr_stride], RGB */
+  gsize hr_stride;
+  GError *error;                /* this frame's failure, or NULL; owned */
+  gint64 stage_ns[DLORAL_N_STAGES];
+} DloralFrame;
+
+/* Builds and compiles the graphs of this frame size: may take seconds for large
+ * models. Takes a reference to the model. NULL and `error` on failure. */
+DloralStream *dloral_stream_new (DloralModel * model,
+    const DloralStreamParams * params, GError ** error);
+
+/* Waits for the worker's current frame; frames in flight are lost. */
+void dloral_stream_free (DloralStream * stream);
+
+/* Bytes of device memory the stream holds beside the weights. */
+gsize dloral_stream_get_memory (const DloralStream * stream);
+
+/* A free slot; waits for one when all max (1, async_depth) + 1 are in use. NULL
+ * when flushing. acquire/submit belong to one thread, collect/release to one
+ * thread (the same or another). */
+DloralFrame *dloral_stream_acquire (DloralStream * stream);
+
+/* Queues an acquired frame; it must not be touched until collected. */
+void dloral_stream_submit (DloralStream * stream, DloralFrame * frame);
+
+/* Gives an acquired frame back instead of submitting it. */
+void dloral_stream_cancel (DloralStream * stream, DloralFrame * frame);
+
+/* The oldest submitted frame, finished. wait: sleep until there is one, else
+ * NULL when it is not ready. Also NULL when flushing, and when nothing is
+ * submitted and wait is FALSE. A frame that failed comes with `error`. */
+DloralFrame *dloral_stream_collect (DloralStream * stream, gboolean wait);
+
+/* Returns a collected frame's slot to the ring (clears its error). */
+void dloral_stream_release (DloralStream * stream, DloralFrame * frame);
+
+/* TRUE wakes every waiter with NULL, now and until FALSE is set. Going back to
+ * FALSE discards all that was submitted and forgets the past; no frame may be
+ * held by the caller then. Any thread. */
+void dloral_stream_set_flushing (DloralStream * stream, gboolean flushing);
+
+/* For tests and benchmarks: the tensors of the frame that was finished last.
+ * Copies "latent", "flow", "aligned", "fused" or "x0" as f32 [h][w][c] into a
+ * new array; NULL if there is none of that name. Only with async_depth 0. */
+float *dloral_stream_dup_tensor (DloralStream * stream, const char *name,
+    int *h, int *w, int *c);
+
+G_END_DECLS
