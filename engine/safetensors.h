@@ -2,7 +2,9 @@
  *
  * Everything the header claims is checked before it is believed: sizes against
  * the file, shapes against byte ranges, ranges against one another. After
- * dloral_safetensors_open () succeeds, every entry's `data` may be read in full.
+ * dloral_safetensors_open () succeeds, every entry's `data` may be read in full,
+ * as long as nobody shortens the file meanwhile: reading a page that is no
+ * longer there raises SIGBUS. Replace a model file by renaming, never in place.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -29,11 +31,15 @@ typedef enum
   DLORAL_ERROR_ARGUMENT,        /* a caller's value is out of range */
 } DloralError;
 
+/* An entry's dtype when the engine reads no such elements (I64, F64, …). */
+#define DLORAL_DTYPE_FOREIGN ((DloralDtype) -1)
+
 /* One tensor of the file. `data` points into the mapping, `size` is in bytes;
  * elements are little-endian and possibly unaligned. */
 typedef struct
 {
   const char *name;
+  const char *type;             /* the file's word for it: "F16", "I64", … */
   DloralDtype dtype;
   int rank;
   gint64 shape[DLORAL_MAX_RANK];
@@ -49,7 +55,7 @@ typedef struct _DloralSafetensors DloralSafetensors;
 DloralSafetensors *dloral_safetensors_open (const char *path, GError ** error);
 void dloral_safetensors_free (DloralSafetensors * file);
 
-/* The path it was opened with, for messages. */
+/* The path it was opened with, as UTF-8 for messages. */
 const char *dloral_safetensors_get_path (const DloralSafetensors * file);
 
 /* The value of a `__metadata__` key, or NULL. Owned by the file. */
@@ -63,7 +69,7 @@ const DloralEntry *dloral_safetensors_find (const DloralSafetensors * file,
 /* As above, and it must have exactly this float shape (`shape` [rank]); else
  * NULL and an error naming file, tensor, what was expected and found. F32, F16
  * and BF16 pass. A trailing run of 1s may be missing or extra, so that a 1×1
- * convolution and a linear layer read the same. */
+ * convolution and a linear layer read the same. An empty tensor never passes. */
 const DloralEntry *dloral_safetensors_require (const DloralSafetensors * file,
     const char *name, int rank, const gint64 * shape, GError ** error);
 

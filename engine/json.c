@@ -1,0 +1,248 @@
+/* JSON from files nobody vouches for. json-glib recurses once a nesting level,
+ * wraps large integers around, reads 010 as octal, skips comments and keeps the
+ * last of two equal keys: a linear look at the text, and a listener while it is
+ * parsed, refuse all of that.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "json.h"
+
+#include <string.h>
+
+#define MAX_DEPTH 16
+#define MAX_INT_DIGITS 18       /* always fits gint64 */
+#define MAX_QUOTED_CHARS 120
+
+/* The end of the string literal that opens at text[i]: its closing quote, or
+ * `length` where there is none. */
+static gsize
+skip_string (const char *text, gsize length, gsize i)
+{
+  for (i++; i < length && text[i] != '"'; i++)
+    if (text[i] == '\\')
+      i++;
+  return MIN (i, length);
+}
+
+/* Whether the digits from text[i] on are the integer part of a number, not its
+ * fraction or exponent. */
+static gboolean
+starts_integer (const char *text, gsize i)
+{
+  if (i > 0 && (text[i - 1] == '-' || text[i - 1] == '+'))
+    i--;
+  return i == 0 || !strchr (".eE", text[i - 1]);
+}
+
+/* The last of the run of digits that begins at text[i]; `length` when they are
+ * an integer that the parser would misread. */
+static gsize
+skip_digits (const char *text, gsize length, gsize i)
+{
+  gsize end = i;
+
+  while (end < length && g_ascii_isdigit (text[end]))
+    end++;
+  if (starts_integer (text, i) && (end - i > MAX_INT_DIGITS
+          || (end - i > 1 && text[i] == '0')))
+    return length;
+  return end - 1;
+}
+
+/* NULL when `text` uses nothing but JSON's own characters, in moderation. The
+ * text has no NUL (it is valid UTF-8). */
+static char *
+screen (const char *text, gsize length)
+{
+  int depth = 0;
+  gsize i;
+
+  for (i = 0; i < length; i++) {
+    char c = text[i];
+
+    if (c == '"') {
+      i = skip_string (text, length, i);
+    } else if (g_ascii_isdigit (c)) {
+      gsize end = skip_digits (text, length, i);
+      if (end == length)
+        return g_strdup_printf ("expected integers of at most %d digits "
+            "without leading zeros, found another at byte %" G_GSIZE_FORMAT,
+            MAX_INT_DIGITS, i);
+      i = end;
+    } else if (c == '[' || c == '{') {
+      if (++depth > MAX_DEPTH)
+        return g_strdup_printf ("expected at most %d levels of nesting, "
+            "found more at byte %" G_GSIZE_FORMAT, MAX_DEPTH, i);
+    } else if (c == ']' || c == '}') {
+      depth--;
+    } else if (!strchr (" \t\r\n:,.+-eEtrufalsn", c)) {
+      return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at byte "
+          "%" G_GSIZE_FORMAT, (guint8) c, i);
+    }
+  }
+  return NULL;
+}
+
+typedef struct
+{
+  GHashTable *seen;             /* of JsonObject → set of its keys */
+  char *twice;                  /* the first key that came again */
+} Listener;
+
+/* Emitted for every member, a repeated one too. Stops listening at the first
+ * repetition, before an address of a replaced object can be used anew. */
+static void
+on_member (JsonParser * parser, JsonObject * object, const char *key,
+    Listener * listener)
+{
+  GHashTable *keys;
+
+  if (listener->twice)
+    return;
+  keys = g_hash_table_lookup (listener->seen, object);
+  if (!keys) {
+    keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_insert (listener->seen, object, keys);
+  }
+  if (!g_hash_table_add (keys, g_strdup (key)))
+    listener->twice = g_strdup (key);
+}
+
+static JsonNode *
+parse_once_only (const char *text, gsize length, char **problem)
+{
+  JsonParser *parser = json_parser_new ();
+  Listener listener = { 0, };
+  GError *error = NULL;
+  JsonNode *root = NULL;
+
+  listener.seen = g_hash_table_new_full (NULL, NULL, NULL,
+      (GDestroyNotify) g_hash_table_unref);
+  g_signal_connect (parser, "object-member", G_CALLBACK (on_member), &listener);
+  if (!json_parser_load_from_data (parser, text, length, &error)) {
+    char *reason = dloral_json_quote (error->message);
+    *problem = g_strdup_printf ("expected JSON, found a mistake: %s", reason);
+    g_free (reason);
+    g_clear_error (&error);
+  } else if (listener.twice) {
+    char *key = dloral_json_quote (listener.twice);
+    *problem = g_strdup_printf ("expected every key once, found %s twice", key);
+    g_free (key);
+  } else {
+    root = json_parser_steal_root (parser);     /* NULL for blank text */
+    if (!root)
+      *problem = g_strdup ("expected a JSON object, found nothing");
+  }
+  g_hash_table_unref (listener.seen);
+  g_free (listener.twice);
+  g_object_unref (parser);
+  return root;
+}
+
+JsonObject *
+dloral_json_parse (const char *text, gsize length, char **problem)
+{
+  JsonNode *root;
+  JsonObject *object = NULL;
+
+  if (!g_utf8_validate (text, length, NULL)) {
+    *problem = g_strdup ("expected JSON, found text that is not valid UTF-8");
+    return NULL;
+  }
+  *problem = screen (text, length);
+  if (*problem)
+    return NULL;
+  root = parse_once_only (text, length, problem);
+  if (!root)
+    return NULL;
+
+  if (JSON_NODE_HOLDS_OBJECT (root)) {
+    object = json_node_dup_object (root);
+  } else {
+    char *found = dloral_json_describe (root);
+    *problem = g_strdup_printf ("expected a JSON object, found %s", found);
+    g_free (found);
+  }
+  json_node_unref (root);
+  return object;
+}
+
+static GType
+get_value_type (JsonNode * node)
+{
+  if (!node || !JSON_NODE_HOLDS_VALUE (node))
+    return G_TYPE_INVALID;
+  return json_node_get_value_type (node);
+}
+
+gboolean
+dloral_json_get_int (JsonNode * node, gint64 * value)
+{
+  if (get_value_type (node) != G_TYPE_INT64)
+    return FALSE;
+  *value = json_node_get_int (node);
+  return TRUE;
+}
+
+gboolean
+dloral_json_get_number (JsonNode * node, double *value)
+{
+  GType type = get_value_type (node);
+
+  if (type != G_TYPE_INT64 && type != G_TYPE_DOUBLE)
+    return FALSE;
+  *value = json_node_get_double (node);
+  return TRUE;
+}
+
+gboolean
+dloral_json_get_string (JsonNode * node, const char **value)
+{
+  if (get_value_type (node) != G_TYPE_STRING)
+    return FALSE;
+  *value = json_node_get_string (node);
+  return TRUE;
+}
+
+char *
+dloral_json_quote (const char *string)
+{
+  gsize length = strnlen (string, 4 * MAX_QUOTED_CHARS);
+  char *valid = g_utf8_make_valid (string, length);
+  GString *quoted = g_string_new ("'");
+  const char *p = valid;
+  int n;
+
+  for (n = 0; *p && n < MAX_QUOTED_CHARS; n++, p = g_utf8_next_char (p)) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (quoted, g_unichar_isprint (c) ? c : '?');
+  }
+  g_string_append (quoted, *p ? "…'" : "'");
+  g_free (valid);
+  return g_string_free (quoted, FALSE);
+}
+
+char *
+dloral_json_describe (JsonNode * node)
+{
+  const char *string;
+  gint64 integer;
+  double number;
+
+  if (!node)
+    return g_strdup ("nothing");
+  if (JSON_NODE_HOLDS_OBJECT (node))
+    return g_strdup ("an object");
+  if (JSON_NODE_HOLDS_ARRAY (node))
+    return g_strdup_printf ("a list of %u values",
+        json_array_get_length (json_node_get_array (node)));
+  if (JSON_NODE_HOLDS_NULL (node))
+    return g_strdup ("null");
+  if (dloral_json_get_string (node, &string))
+    return dloral_json_quote (string);
+  if (dloral_json_get_int (node, &integer))
+    return g_strdup_printf ("%" G_GINT64_FORMAT, integer);
+  if (dloral_json_get_number (node, &number))
+    return g_strdup_printf ("the fraction %g", number);
+  return g_strdup (json_node_get_boolean (node) ? "true" : "false");
+}
