@@ -59,6 +59,9 @@ struct _DloralBackend
   const DloralOpTime *(*plan_profile) (DloralPlan * plan, gboolean enable);
 };
 
+/* The backends of this build, best first, NULL at the end. */
+extern const DloralBackend *const dloral_backends[];
+
 extern const DloralBackend dloral_cpu_backend;
 
 G_END_DECLS

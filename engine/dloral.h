@@ -116,7 +116,8 @@ void dloral_stream_set_flushing (DloralStream * stream, gboolean flushing);
 
 /* For tests and benchmarks: the tensors of the frame that was finished last.
  * Copies "latent", "flow", "aligned", "fused" or "x0" as f32 [h][w][c] into a
- * new array; NULL if there is none of that name. Only with async_depth 0. */
+ * new array; NULL if there is none of that name, or no flow since the frame had
+ * no past. Only with async_depth 0. */
 float *dloral_stream_dup_tensor (DloralStream * stream, const char *name,
     int *h, int *w, int *c);
 

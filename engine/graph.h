@@ -188,6 +188,9 @@ void dloral_graph_free (DloralGraph * graph);
 DloralTensor *dloral_graph_bind (DloralGraph * g, int h, int w, int c,
     DloralDtype dtype);
 
+/* The tensor bound at that index. */
+const DloralTensor *dloral_graph_get_bound (const DloralGraph * g, int binding);
+
 /* A tensor that some operator will write. */
 DloralTensor *dloral_graph_tensor (DloralGraph * g, int h, int w, int c,
     DloralDtype dtype);

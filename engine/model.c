@@ -1,0 +1,179 @@
+/* Models: opened once per process, checked whole, shared by reference.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "stages.h"
+
+#define MAX_TOKENS 4096
+
+static GMutex registry_lock;
+static GList *registry;         /* DloralModel, those with references */
+
+static DloralModel *
+find_open (const DloralModelParams *params, const char *path)
+{
+  for (GList *l = registry; l; l = l->next) {
+    DloralModel *m = l->data;
+
+    if (m->kind == params->device && m->precision == params->precision &&
+        m->threads == params->threads && g_str_equal (m->path, path))
+      return m;
+  }
+  return NULL;
+}
+
+static void
+model_free (DloralModel *model)
+{
+  if (model->device)
+    model->backend->close (model->device);
+  if (model->file)
+    dloral_safetensors_free (model->file);
+  g_free (model->path);
+  g_free (model);
+}
+
+static const DloralBackend *
+choose_backend (DloralDeviceKind kind, GError **error)
+{
+  for (guint i = 0; dloral_backends[i]; i++)
+    if (kind == DLORAL_DEVICE_AUTO ||
+        g_str_equal (dloral_backends[i]->name,
+            kind == DLORAL_DEVICE_CPU ? "cpu" : "cuda"))
+      return dloral_backends[i];
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+      "This build has no backend for device '%s'; choose another device or "
+      "build with it enabled.", kind == DLORAL_DEVICE_CPU ? "cpu" :
+      kind == DLORAL_DEVICE_CUDA ? "cuda" : "auto");
+  return NULL;
+}
+
+/* The stored prompt's length, where the UNet reads text at all. */
+static gboolean
+read_prompt_length (DloralModel *model, GError **error)
+{
+  const DloralUnetConfig *unet = &model->config.unet;
+  gint64 shape[2] = { 0, unet->cross_attention_dim };
+  const DloralEntry *entry;
+
+  if (unet->cross_attention_dim == 0)
+    return TRUE;
+  entry = dloral_safetensors_find (model->file, "prompt_embeds");
+  shape[0] = entry && entry->rank == 2 ?
+      CLAMP (entry->shape[0], 1, MAX_TOKENS) : 77;
+  if (!dloral_safetensors_require (model->file, "prompt_embeds", 2, shape,
+          error))
+    return FALSE;
+  model->tokens = (int) shape[0];
+  return TRUE;
+}
+
+/* Every tensor of every network is looked up by building all graphs for
+ * a small frame. */
+static gboolean
+check_networks (const DloralModel *model, GError **error)
+{
+  DloralGeometry geo;
+
+  dloral_geometry_init (&geo, &model->config, 16, 16, DLORAL_COLOR_FIX_AUTO);
+  for (int kind = 0; kind < DLORAL_N_GRAPHS; kind++) {
+    DloralGraph *g;
+
+    if (kind == DLORAL_GRAPH_CONDITION && model->tokens == 0)
+      continue;
+    g = dloral_graph_build (model, &geo, kind, error);
+    if (g == NULL)
+      return FALSE;
+    dloral_graph_free (g);
+  }
+  return TRUE;
+}
+
+static DloralModel *
+model_new (const DloralModelParams *params, char *path, GError **error)
+{
+  DloralModel *model = g_new0 (DloralModel, 1);
+
+  model->path = path;
+  model->kind = params->device;
+  model->precision = params->precision;
+  model->threads = params->threads;
+  model->backend = choose_backend (params->device, error);
+  if (model->backend == NULL)
+    goto fail;
+  model->file = dloral_safetensors_open (path, error);
+  if (model->file == NULL ||
+      !dloral_config_read (&model->config, model->file, error) ||
+      !read_prompt_length (model, error))
+    goto fail;
+  model->device = model->backend->open (params->precision, params->threads,
+      error);
+  if (model->device == NULL || !check_networks (model, error))
+    goto fail;
+  return model;
+
+fail:
+  model_free (model);
+  return NULL;
+}
+
+DloralModel *
+dloral_model_open (const DloralModelParams *params, GError **error)
+{
+  g_autofree char *path = g_canonicalize_filename (params->path, NULL);
+  DloralModel *model;
+
+  g_mutex_lock (&registry_lock);
+  model = find_open (params, path);
+  if (model == NULL) {
+    model = model_new (params, g_steal_pointer (&path), error);
+    if (model)
+      registry = g_list_prepend (registry, model);
+  }
+  if (model)
+    model->ref_count++;
+  g_mutex_unlock (&registry_lock);
+  return model;
+}
+
+DloralModel *
+dloral_model_ref (DloralModel *model)
+{
+  g_mutex_lock (&registry_lock);
+  model->ref_count++;
+  g_mutex_unlock (&registry_lock);
+  return model;
+}
+
+void
+dloral_model_unref (DloralModel *model)
+{
+  gboolean last;
+
+  g_mutex_lock (&registry_lock);
+  last = --model->ref_count == 0;
+  if (last)
+    registry = g_list_remove (registry, model);
+  g_mutex_unlock (&registry_lock);
+  if (last)
+    model_free (model);
+}
+
+const DloralConfig *
+dloral_model_get_config (const DloralModel *model)
+{
+  return &model->config;
+}
+
+const char *
+dloral_model_get_device_name (const DloralModel *model)
+{
+  return model->backend->name;
+}
+
+const char *
+dloral_model_get_precision_name (const DloralModel *model)
+{
+  return model->backend->get_act_dtype (model->device) == DLORAL_BF16 ?
+      "bf16" : "f32";
+}

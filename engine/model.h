@@ -1,0 +1,27 @@
+/* Inside of a model, for the engine's own files.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "backend.h"
+#include "dloral.h"
+
+G_BEGIN_DECLS
+
+struct _DloralModel
+{
+  int ref_count;                /* under the registry's lock */
+  char *path;
+  DloralDeviceKind kind;        /* as asked for, with precision and threads: */
+  DloralPrecision precision;    /* what makes two models the same one */
+  int threads;
+
+  DloralSafetensors *file;
+  DloralConfig config;
+  const DloralBackend *backend;
+  DloralDevice *device;
+  int tokens;                   /* of the stored prompt; 0 without text */
+};
+
+G_END_DECLS

@@ -1,0 +1,387 @@
+/* Weights by name and the layers all networks share.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "builder.h"
+
+#include <math.h>
+#include <string.h>
+
+DloralBuilder *
+dloral_builder_new (DloralGraph *g, const DloralSafetensors *file,
+    const DloralConfig *config)
+{
+  DloralBuilder *b = g_new0 (DloralBuilder, 1);
+
+  b->g = g;
+  b->file = file;
+  b->config = config;
+  b->cross_prefixes = g_ptr_array_new_with_free_func (g_free);
+  b->cross_kv = g_ptr_array_new ();
+  return b;
+}
+
+gboolean
+dloral_builder_finish (DloralBuilder *b, GError **error)
+{
+  gboolean ok = b->error == NULL;
+
+  if (!ok)
+    g_propagate_error (error, b->error);
+  g_ptr_array_unref (b->cross_prefixes);
+  g_ptr_array_unref (b->cross_kv);
+  g_free (b->temb);
+  g_free (b);
+  return ok;
+}
+
+/* --- Weights ------------------------------------------------------------- */
+
+/* Where a weight's values lie in the file: input channels [first, first + i)
+ * of up to three entries [rows][total][taps], on top of each other. */
+typedef struct
+{
+  const DloralEntry *entries[3];
+  int n_entries, first, total;
+} FileSource;
+
+static void
+fill_from_file (const DloralWeight *w, float *dst)
+{
+  const FileSource *s = w->data;
+  gsize taps = (gsize) w->kh * w->kw, rows = w->o / s->n_entries;
+  gsize row = taps * w->i;
+
+  for (int e = 0; e < s->n_entries; e++) {
+    if (w->i == s->total) {
+      dloral_entry_read_f32 (s->entries[e], 0, rows * row, dst);
+      dst += rows * row;
+      continue;
+    }
+    for (gsize r = 0; r < rows; r++, dst += row)
+      dloral_entry_read_f32 (s->entries[e],
+          (r * s->total + s->first) * taps, row, dst);
+  }
+}
+
+static void
+fill_constant (const DloralWeight *w, float *dst)
+{
+  memcpy (dst, w->data, dloral_weight_get_length (w) * sizeof *dst);
+}
+
+static const DloralEntry *
+require (DloralBuilder *b, const char *name, int o, int i, int kh, int kw)
+{
+  gint64 shape[4] = { o, i, kh, kw };
+
+  if (b->error)
+    return NULL;
+  return dloral_safetensors_require (b->file, name, 4, shape, &b->error);
+}
+
+const DloralWeight *
+dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
+    int kh, int kw, int first, int n)
+{
+  const DloralEntry *entry = require (b, name, o, i, kh, kw);
+  FileSource *s;
+
+  if (entry == NULL)
+    return NULL;
+  s = g_new0 (FileSource, 1);
+  s->entries[0] = entry;
+  s->n_entries = 1;
+  s->first = first;
+  s->total = i;
+  return dloral_graph_weight (b->g, (DloralWeight) {
+      .key = n == i ? g_strdup (name) :
+          g_strdup_printf ("%s[%d:%d]", name, first, first + n),
+      .o = o, .i = n, .kh = kh, .kw = kw,
+      .fill = fill_from_file, .data = s, .destroy = g_free });
+}
+
+const DloralWeight *
+dloral_builder_weight (DloralBuilder *b, const char *name, int o, int i,
+    int kh, int kw)
+{
+  return dloral_builder_weight_slice (b, name, o, i, kh, kw, 0, i);
+}
+
+const DloralWeight *
+dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
+    int n_names, int o, int i)
+{
+  FileSource *s = g_new0 (FileSource, 1);
+  GString *key = g_string_new (NULL);
+
+  for (int n = 0; n < n_names; n++) {
+    s->entries[n] = require (b, names[n], o, i, 1, 1);
+    g_string_append_printf (key, "%s%s", n ? "+" : "", names[n]);
+  }
+  if (b->error) {
+    g_string_free (key, TRUE);
+    g_free (s);
+    return NULL;
+  }
+  s->n_entries = n_names;
+  s->total = i;
+  return dloral_graph_weight (b->g, (DloralWeight) {
+      .key = g_string_free (key, FALSE),
+      .o = n_names * o, .i = i, .kh = 1, .kw = 1,
+      .fill = fill_from_file, .data = s, .destroy = g_free });
+}
+
+const DloralWeight *
+dloral_builder_constant (DloralBuilder *b, const char *key, int o, int i,
+    int kh, int kw, float *values)
+{
+  return dloral_graph_weight (b->g, (DloralWeight) {
+      .key = g_strdup (key), .o = o, .i = i, .kh = kh, .kw = kw,
+      .fill = fill_constant, .data = values, .destroy = g_free });
+}
+
+float *
+dloral_builder_read (DloralBuilder *b, const char *name, int o, int i, int kh,
+    int kw)
+{
+  const DloralEntry *entry = require (b, name, o, i, kh, kw);
+  gsize n = (gsize) o * i * kh * kw;
+  float *values = g_new0 (float, n);
+
+  if (entry)
+    dloral_entry_read_f32 (entry, 0, n, values);
+  return values;
+}
+
+gboolean
+dloral_builder_has (DloralBuilder *b, const char *name)
+{
+  return dloral_safetensors_find (b->file, name) != NULL;
+}
+
+/* --- Layers --------------------------------------------------------------- */
+
+DloralTensor *
+dloral_conv_weights (DloralBuilder *b, const char *scope, DloralTensor *x,
+    const DloralWeight *weight, const DloralWeight *bias,
+    const DloralConvParams *params)
+{
+  int stride = params->stride ? params->stride : 1;
+  int kernel = params->kernel ? params->kernel : 3;
+  int pad = params->pad_after_only ? 0 : kernel / 2;
+  int round_up = params->pad_after_only ? 0 : stride - 1;
+  DloralTensor *y = params->dst;
+
+  if (y == NULL)
+    y = dloral_graph_tensor (b->g, (x->h + round_up) / stride,
+        (x->w + round_up) / stride, weight ? weight->o : 1,
+        params->dtype ? params->dtype : b->g->act_dtype);
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_CONV, .scope = scope,
+      .n_src = params->residual ? 2 : 1, .src = { x, params->residual },
+      .dst = y, .weight = weight, .bias = bias,
+      .u.conv = { stride, pad, pad, params->act } });
+  return y;
+}
+
+DloralTensor *
+dloral_conv_params (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    int c, const DloralConvParams *params)
+{
+  int kernel = params->kernel ? params->kernel : 3;
+  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
+
+  return dloral_conv_weights (b, prefix, x,
+      dloral_builder_weight (b, weight, c, x->c, kernel, kernel),
+      params->bias ? params->bias :
+      dloral_builder_weight (b, bias, c, 1, 1, 1), params);
+}
+
+DloralTensor *
+dloral_linear (DloralBuilder *b, const char *scope, DloralTensor *x,
+    const DloralWeight *weight, const DloralWeight *bias,
+    DloralTensor *residual)
+{
+  DloralTensor *y = dloral_graph_tensor (b->g, x->h, x->w,
+      weight ? weight->o : 1, b->g->act_dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_LINEAR, .scope = scope,
+      .n_src = residual ? 2 : 1, .src = { x, residual }, .dst = y,
+      .weight = weight, .bias = bias });
+  return y;
+}
+
+DloralTensor *
+dloral_group_norm (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    DloralTensor *skip, int groups, float eps, DloralAct act)
+{
+  int c = x->c + (skip ? skip->c : 0);
+  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
+  DloralTensor *y = dloral_graph_tensor (b->g, x->h, x->w, c, b->g->act_dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_GROUP_NORM, .scope = prefix,
+      .n_src = skip ? 2 : 1, .src = { x, skip }, .dst = y,
+      .weight = dloral_builder_weight (b, weight, c, 1, 1, 1),
+      .bias = dloral_builder_weight (b, bias, c, 1, 1, 1),
+      .u.group_norm = { groups, eps, act } });
+  return y;
+}
+
+/* conv1's bias with the projected time embedding: the timestep is fixed, so
+ * time_emb_proj (silu (emb)) is a constant of the layer. */
+static const DloralWeight *
+fold_time_embedding (DloralBuilder *b, const char *prefix, int c)
+{
+  g_autofree char *conv_bias = g_strconcat (prefix, ".conv1.bias", NULL);
+  g_autofree char *weight =
+      g_strconcat (prefix, ".time_emb_proj.weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".time_emb_proj.bias", NULL);
+  g_autofree char *key = g_strconcat (conv_bias, "+temb", NULL);
+  float *sum = dloral_builder_read (b, conv_bias, c, 1, 1, 1);
+  g_autofree float *pb = dloral_builder_read (b, bias, c, 1, 1, 1);
+  g_autofree float *pw =
+      dloral_builder_read (b, weight, c, b->temb_length, 1, 1);
+
+  for (int o = 0; o < c; o++) {
+    double acc = pb[o];
+
+    for (int i = 0; i < b->temb_length; i++)
+      acc += (double) pw[(gsize) o * b->temb_length + i] * b->temb[i];
+    sum[o] += acc;
+  }
+  return dloral_builder_constant (b, key, c, 1, 1, 1, sum);
+}
+
+/* The 1×1 convolution of x and skip side by side, as the sum of one of each:
+ * the concatenation itself is never made. */
+static DloralTensor *
+shortcut (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    DloralTensor *skip, int c)
+{
+  int in = x->c + (skip ? skip->c : 0);
+  g_autofree char *scope = g_strconcat (prefix, ".conv_shortcut", NULL);
+  g_autofree char *weight = g_strconcat (scope, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (scope, ".bias", NULL);
+  DloralTensor *y;
+
+  if (in == c)
+    return skip ? dloral_concat (b, b->g->act_dtype, x, skip, NULL) : x;
+  y = dloral_conv_weights (b, scope, x,
+      dloral_builder_weight_slice (b, weight, c, in, 1, 1, 0, x->c),
+      dloral_builder_weight (b, bias, c, 1, 1, 1),
+      &(DloralConvParams) { .kernel = 1 });
+  if (skip)
+    y = dloral_conv_weights (b, scope, skip,
+        dloral_builder_weight_slice (b, weight, c, in, 1, 1, x->c, skip->c),
+        NULL, &(DloralConvParams) { .kernel = 1, .residual = y });
+  return y;
+}
+
+DloralTensor *
+dloral_resnet (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    DloralTensor *skip, int c, int groups, float eps)
+{
+  g_autofree char *norm1 = g_strconcat (prefix, ".norm1", NULL);
+  g_autofree char *conv1 = g_strconcat (prefix, ".conv1", NULL);
+  g_autofree char *norm2 = g_strconcat (prefix, ".norm2", NULL);
+  g_autofree char *conv2 = g_strconcat (prefix, ".conv2", NULL);
+  DloralTensor *h, *residual;
+
+  h = dloral_group_norm (b, norm1, x, skip, groups, eps, DLORAL_ACT_SILU);
+  h = dloral_conv (b, conv1, h, c,
+      .bias = b->temb ? fold_time_embedding (b, prefix, c) : NULL);
+  h = dloral_group_norm (b, norm2, h, NULL, groups, eps, DLORAL_ACT_SILU);
+  residual = shortcut (b, prefix, x, skip, c);
+  return dloral_conv (b, conv2, h, c, .residual = residual);
+}
+
+DloralTensor *
+dloral_attention (DloralBuilder *b, const char *scope, DloralTensor *q,
+    DloralTensor *k, DloralTensor *v, const int *first, int c, int heads)
+{
+  DloralTensor *y = dloral_graph_tensor (b->g, q->h, q->w, c, b->g->act_dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_ATTENTION, .scope = scope,
+      .n_src = 3, .src = { q, k, v }, .dst = y,
+      .u.attention = { heads, c / heads, 1 / sqrtf ((float) c / heads),
+          { first[0], first[1], first[2] } } });
+  return y;
+}
+
+void
+dloral_resize_into (DloralBuilder *b, DloralTensor *x, DloralTensor *y,
+    DloralResizeMode mode, const float *gain, const float *offset)
+{
+  DloralOp op = {.kind = DLORAL_OP_RESIZE, .n_src = 1, .src = { x }, .dst = y };
+
+  op.u.resize.mode = mode;
+  for (int i = 0; i < 4; i++) {
+    op.u.resize.gain[i] = gain ? gain[i] : 1;
+    op.u.resize.offset[i] = offset ? offset[i] : 0;
+  }
+  dloral_graph_append (b->g, &op);
+}
+
+DloralTensor *
+dloral_resize (DloralBuilder *b, DloralTensor *x, int h, int w,
+    DloralResizeMode mode, const float *gain, const float *offset)
+{
+  DloralTensor *y = dloral_graph_tensor (b->g, h, w, x->c, x->dtype);
+
+  dloral_resize_into (b, x, y, mode, gain, offset);
+  return y;
+}
+
+DloralTensor *
+dloral_concat (DloralBuilder *b, DloralDtype dtype, DloralTensor *first, ...)
+{
+  DloralOp op = {.kind = DLORAL_OP_CONCAT };
+  int c = 0;
+  va_list args;
+
+  va_start (args, first);
+  for (DloralTensor *t = first; t; t = va_arg (args, DloralTensor *)) {
+    g_assert (op.n_src < DLORAL_MAX_SRC);
+    op.src[op.n_src++] = t;
+    c += t->c;
+  }
+  va_end (args);
+  op.dst = dloral_graph_tensor (b->g, first->h, first->w, c, dtype);
+  dloral_graph_append (b->g, &op);
+  return op.dst;
+}
+
+void
+dloral_convert_into (DloralBuilder *b, DloralTensor *x, DloralTensor *dst)
+{
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_CONCAT, .n_src = 1, .src = { x }, .dst = dst });
+}
+
+DloralTensor *
+dloral_cast (DloralBuilder *b, DloralTensor *x)
+{
+  DloralTensor *y;
+
+  if (x->dtype == b->g->act_dtype)
+    return x;
+  y = dloral_graph_tensor (b->g, x->h, x->w, x->c, b->g->act_dtype);
+  dloral_convert_into (b, x, y);
+  return y;
+}
+
+DloralTensor *
+dloral_upsampler (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    int h, int w)
+{
+  g_autofree char *conv = g_strconcat (prefix, ".conv", NULL);
+
+  x = dloral_resize (b, x, h, w, DLORAL_RESIZE_NEAREST, NULL, NULL);
+  return dloral_conv (b, conv, x, x->c, 0);
+}
