@@ -136,6 +136,8 @@ const DloralWeight *
 dloral_builder_constant (DloralBuilder *b, const char *key, int o, int i,
     int kh, int kw, float *values)
 {
+  if (values == NULL)
+    return NULL;
   return dloral_graph_weight (b->g, (DloralWeight) {
       .key = g_strdup (key), .o = o, .i = i, .kh = kh, .kw = kw,
       .fill = fill_constant, .data = values, .destroy = g_free });
@@ -147,10 +149,12 @@ dloral_builder_read (DloralBuilder *b, const char *name, int o, int i, int kh,
 {
   const DloralEntry *entry = require (b, name, o, i, kh, kw);
   gsize n = (gsize) o * i * kh * kw;
-  float *values = g_new0 (float, n);
+  float *values;
 
-  if (entry)
-    dloral_entry_read_f32 (entry, 0, n, values);
+  if (entry == NULL)
+    return NULL;
+  values = g_new (float, n);
+  dloral_entry_read_f32 (entry, 0, n, values);
   return values;
 }
 
@@ -247,7 +251,7 @@ fold_time_embedding (DloralBuilder *b, const char *prefix, int c)
   g_autofree float *pw =
       dloral_builder_read (b, weight, c, b->temb_length, 1, 1);
 
-  for (int o = 0; o < c; o++) {
+  for (int o = 0; pw && o < c; o++) {
     double acc = pb[o];
 
     for (int i = 0; i < b->temb_length; i++)

@@ -48,13 +48,13 @@ const DloralWeight *dloral_builder_weight_slice (DloralBuilder * b,
 const DloralWeight *dloral_builder_weight_stack (DloralBuilder * b,
     const char *const *names, int n_names, int o, int i);
 
-/* A constant computed here. Takes `values` (g_malloc) and nothing else. The key
+/* A constant computed here; takes `values` (g_malloc; NULL gives NULL). The key
  * must say what it is among all constants of the model. */
 const DloralWeight *dloral_builder_constant (DloralBuilder * b,
     const char *key, int o, int i, int kh, int kw, float *values);
 
-/* The whole tensor [o][i][kh][kw] as f32, to be freed with g_free (); zeros
- * where it is missing (and `error` is set). */
+/* The whole tensor [o][i][kh][kw] as f32, to be freed with g_free (); NULL after
+ * any failure, so that nothing is sized by what no file has confirmed. */
 float *dloral_builder_read (DloralBuilder * b, const char *name,
     int o, int i, int kh, int kw);
 

@@ -56,9 +56,9 @@ fold_scores (DloralBuilder *b, int c)
   Affine q = read_affine (b, "query_conv", cfr->heads * d, c);
   Affine k = read_affine (b, "key_conv", cfr->heads * d, c);
   Affine t = read_affine (b, "threshold_fc", 1, d);
-  float *s = g_new (float, (gsize) cfr->heads * n * n);
+  float *s = b->error ? NULL : g_new (float, (gsize) cfr->heads * n * n);
 
-  for (int h = 0; h < cfr->heads; h++)
+  for (int h = 0; s && h < cfr->heads; h++)
     for (int x = 0; x < n; x++)
       for (int y = 0; y < n; y++) {
         double dot = 0, tau = x == c ? t.b[0] : 0;
@@ -86,9 +86,10 @@ fold_values (DloralBuilder *b, int c)
   Affine v = read_affine (b, "value_conv", inner, c);
   g_autofree float *out =
       dloral_builder_read (b, MODULE "proj_out.weight", c, inner, 1, 1);
-  float *values = g_new (float, (gsize) cfr->heads * c * n);
+  float *values =
+      b->error ? NULL : g_new (float, (gsize) cfr->heads * c * n);
 
-  for (int h = 0; h < cfr->heads; h++)
+  for (int h = 0; values && h < cfr->heads; h++)
     for (int o = 0; o < c; o++)
       for (int y = 0; y < n; y++) {
         double acc = 0;

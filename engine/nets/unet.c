@@ -30,7 +30,7 @@ dense (DloralBuilder *b, const char *prefix, const float *x, int i, int o)
   g_autofree float *w = dloral_builder_read (b, weight, o, i, 1, 1);
   float *y = dloral_builder_read (b, bias, o, 1, 1, 1);
 
-  for (int r = 0; r < o; r++) {
+  for (int r = 0; w && y && r < o; r++) {
     double acc = y[r];
 
     for (int k = 0; k < i; k++)
@@ -57,10 +57,10 @@ embed_timestep (DloralBuilder *b)
   }
   b->temb_length = 4 * n;
   hidden = dense (b, "unet.time_embedding.linear_1", wave, n, 4 * n);
-  for (int k = 0; k < 4 * n; k++)
+  for (int k = 0; hidden && k < 4 * n; k++)
     hidden[k] = silu (hidden[k]);
   b->temb = dense (b, "unet.time_embedding.linear_2", hidden, 4 * n, 4 * n);
-  for (int k = 0; k < 4 * n; k++)
+  for (int k = 0; b->temb && k < 4 * n; k++)
     b->temb[k] = silu (b->temb[k]);
 }
 
@@ -276,9 +276,9 @@ step (DloralBuilder *b, DloralTensor *x, DloralTensor *fused,
   float *w = dloral_builder_read (b, "unet.conv_out.weight", x0->c, x->c, 3, 3);
   float *bias = dloral_builder_read (b, "unet.conv_out.bias", x0->c, 1, 1, 1);
 
-  for (gsize i = 0; i < (gsize) x0->c * x->c * 9; i++)
+  for (gsize i = 0; w && i < (gsize) x0->c * x->c * 9; i++)
     w[i] = -w[i];
-  for (int i = 0; i < x0->c; i++)
+  for (int i = 0; bias && i < x0->c; i++)
     bias[i] = -bias[i];
   dloral_conv_weights (b, "unet.conv_out", x,
       dloral_builder_constant (b, "unet.conv_out.weight(-)", x0->c, x->c, 3, 3,

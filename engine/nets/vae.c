@@ -27,8 +27,11 @@ static float *
 permute_inputs (float *w, int o, int patch, int taps)
 {
   int n = 3 * patch * patch;
-  float *out = g_new (float, (gsize) o * n * taps);
+  float *out;
 
+  if (w == NULL)
+    return NULL;
+  out = g_new (float, (gsize) o * n * taps);
   for (int r = 0; r < o; r++)
     for (int j = 0; j < n; j++)
       memcpy (out + ((gsize) r * n + j) * taps,
@@ -43,8 +46,11 @@ static float *
 permute_outputs (float *w, int patch, gsize row)
 {
   int n = 3 * patch * patch;
-  float *out = g_new (float, n * row);
+  float *out;
 
+  if (w == NULL)
+    return NULL;
+  out = g_new (float, n * row);
   for (int j = 0; j < n; j++)
     memcpy (out + j * row, w + patch_channel (j, patch) * row,
         row * sizeof *w);
@@ -55,7 +61,7 @@ permute_outputs (float *w, int patch, gsize row)
 static float *
 scale_values (float *values, gsize n, float factor)
 {
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; values && i < n; i++)
     values[i] *= factor;
   return values;
 }
@@ -170,12 +176,17 @@ fold_quant (DloralBuilder *b, float *w, gsize row, gboolean bias)
 {
   const DloralVaeConfig *vae = &b->config->vae;
   int n = vae->latent_channels;
-  float *out = g_new0 (float, n * row);
+  float *out;
   g_autofree float *q = dloral_builder_read (b, "vae.quant_conv.weight",
       2 * n, 2 * n, 1, 1);
   g_autofree float *qb = dloral_builder_read (b, "vae.quant_conv.bias",
       2 * n, 1, 1, 1);
 
+  if (b->error) {
+    g_free (w);
+    return NULL;
+  }
+  out = g_new (float, n * row);
   for (int o = 0; o < n; o++)
     for (gsize r = 0; r < row; r++) {
       double acc = bias ? qb[o] : 0;
