@@ -1,0 +1,238 @@
+/* Streams and models: order, state in time, flushing, sharing. On the default
+ * model, whose path is the first argument.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/dloral.h"
+
+#include <string.h>
+
+#define W 24
+#define H 20
+#define N_FRAMES 6
+
+static DloralModel *model;
+
+static DloralStream *
+new_stream (int async_depth)
+{
+  GError *error = NULL;
+  DloralStream *s = dloral_stream_new (model,
+      &(DloralStreamParams) { W, H, DLORAL_COLOR_FIX_AUTO, async_depth },
+      &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (s);
+  return s;
+}
+
+/* Frame t: a moving pattern, different in every pixel. */
+static void
+fill (DloralFrame *f, int t)
+{
+  for (int y = 0; y < H; y++)
+    for (int x = 0; x < 3 * W; x++)
+      f->lq[y * f->lq_stride + x] =
+          (guint8) (127 + 60 * ((x / 3 + t) / 4 % 2) + (y * 7 + x * 3) % 50);
+}
+
+static void
+submit (DloralStream *s, int t, gboolean discont)
+{
+  DloralFrame *f = dloral_stream_acquire (s);
+
+  g_assert_nonnull (f);
+  fill (f, t);
+  f->discont = discont;
+  f->user_data = GINT_TO_POINTER (t);
+  dloral_stream_submit (s, f);
+}
+
+/* The oldest frame's picture [4·H][4·W][3]; it must be frame t. */
+static guint8 *
+collect (DloralStream *s, int t)
+{
+  DloralFrame *f = dloral_stream_collect (s, TRUE);
+  guint8 *picture = g_malloc (16 * H * W * 3);
+
+  g_assert_nonnull (f);
+  g_assert_no_error (f->error);
+  g_assert_cmpint (GPOINTER_TO_INT (f->user_data), ==, t);
+  for (int y = 0; y < 4 * H; y++)
+    memcpy (picture + y * 12 * W, f->hr + y * f->hr_stride, 12 * W);
+  dloral_stream_release (s, f);
+  return picture;
+}
+
+/* All frames through a stream that keeps as many in flight as it may. */
+static void
+restore_all (int async_depth, guint8 **pictures)
+{
+  DloralStream *s = new_stream (async_depth);
+  int collected = 0;
+
+  for (int t = 0; t < N_FRAMES; t++) {
+    if (t - collected > MAX (async_depth, 1) - 1) {
+      pictures[collected] = collect (s, collected);
+      collected++;
+    }
+    submit (s, t, FALSE);
+  }
+  for (; collected < N_FRAMES; collected++)
+    pictures[collected] = collect (s, collected);
+  g_assert_null (dloral_stream_collect (s, FALSE));
+  dloral_stream_free (s);
+}
+
+static void
+assert_equal_pictures (const guint8 *a, const guint8 *b)
+{
+  g_assert_cmpmem (a, 16 * H * W * 3, b, 16 * H * W * 3);
+}
+
+static void
+free_pictures (guint8 **pictures)
+{
+  for (int t = 0; t < N_FRAMES; t++)
+    g_free (pictures[t]);
+}
+
+static void
+test_depths_agree (void)
+{
+  guint8 *inline_pictures[N_FRAMES], *pictures[N_FRAMES];
+
+  restore_all (0, inline_pictures);
+  for (int depth = 1; depth <= 4; depth++) {
+    restore_all (depth, pictures);
+    for (int t = 0; t < N_FRAMES; t++)
+      assert_equal_pictures (pictures[t], inline_pictures[t]);
+    free_pictures (pictures);
+  }
+  free_pictures (inline_pictures);
+}
+
+/* A frame depends on the one before it, and on a discontinuity it does not. */
+static void
+test_past (void)
+{
+  DloralStream *s = new_stream (0);
+  g_autofree guint8 *alone = NULL, *after = NULL, *cut = NULL;
+
+  submit (s, 3, FALSE);
+  alone = collect (s, 3);
+  submit (s, 0, TRUE);
+  g_free (collect (s, 0));
+  submit (s, 3, FALSE);
+  after = collect (s, 3);
+  g_assert_true (memcmp (alone, after, 16 * H * W * 3) != 0);
+  submit (s, 3, TRUE);
+  cut = collect (s, 3);
+  assert_equal_pictures (cut, alone);
+  dloral_stream_free (s);
+}
+
+static gpointer
+acquire_thread (gpointer s)
+{
+  return dloral_stream_acquire (s);
+}
+
+static void
+test_flush (void)
+{
+  DloralStream *s = new_stream (2);
+  g_autofree guint8 *fresh = NULL, *again = NULL;
+  GThread *waiting;
+
+  submit (s, 1, FALSE);
+  fresh = collect (s, 1);
+  for (int t = 0; t < 3; t++)
+    submit (s, t, FALSE);
+  waiting = g_thread_new ("acquire", acquire_thread, s);
+  g_usleep (20000);
+  dloral_stream_set_flushing (s, TRUE);
+  g_assert_null (g_thread_join (waiting));
+  g_assert_null (dloral_stream_collect (s, TRUE));
+  dloral_stream_set_flushing (s, FALSE);
+  submit (s, 1, FALSE);
+  again = collect (s, 1);
+  assert_equal_pictures (again, fresh);
+  dloral_stream_free (s);
+}
+
+static void
+test_free_in_flight (void)
+{
+  for (int i = 0; i < 5; i++) {
+    DloralStream *s = new_stream (3);
+
+    for (int t = 0; t <= i % 4; t++)
+      submit (s, t, FALSE);
+    dloral_stream_free (s);
+  }
+}
+
+static void
+test_cancel (void)
+{
+  DloralStream *s = new_stream (1);
+
+  for (int i = 0; i < 10; i++)
+    dloral_stream_cancel (s, dloral_stream_acquire (s));
+  dloral_stream_free (s);
+}
+
+static void
+test_model_is_shared (gconstpointer path)
+{
+  DloralModelParams params = {.path = path };
+  GError *error = NULL;
+  DloralModel *same = dloral_model_open (&params, &error), *other;
+
+  g_assert_true (same == model);
+  params.precision = DLORAL_PRECISION_F32;
+  other = dloral_model_open (&params, &error);
+  g_assert_no_error (error);
+  g_assert_true (other != model);
+  g_assert_cmpstr (dloral_model_get_precision_name (other), ==, "f32");
+  dloral_model_unref (other);
+  dloral_model_unref (same);
+}
+
+static void
+test_sizes_refused (void)
+{
+  const int sizes[][2] = { {15, 16}, {16, 15}, {8193, 16}, {0, 0}, {-4, 64} };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
+    GError *error = NULL;
+
+    g_assert_null (dloral_stream_new (model, &(DloralStreamParams) {
+            sizes[i][0], sizes[i][1], DLORAL_COLOR_FIX_AUTO, 0 }, &error));
+    g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
+    g_error_free (error);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  GError *error = NULL;
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  g_assert_cmpint (argc, ==, 2);
+  model = dloral_model_open (&(DloralModelParams) { .path = argv[1] }, &error);
+  g_assert_no_error (error);
+  g_test_add_func ("/stream/depths-agree", test_depths_agree);
+  g_test_add_func ("/stream/past", test_past);
+  g_test_add_func ("/stream/flush", test_flush);
+  g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
+  g_test_add_func ("/stream/cancel", test_cancel);
+  g_test_add_func ("/stream/sizes-refused", test_sizes_refused);
+  g_test_add_data_func ("/model/shared", argv[1], test_model_is_shared);
+  result = g_test_run ();
+  dloral_model_unref (model);
+  return result;
+}
