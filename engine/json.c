@@ -11,6 +11,7 @@
 
 #define MAX_DEPTH 16
 #define MAX_INT_DIGITS 18       /* always fits gint64 */
+#define JSON_SPACE " \t\r\n"
 #define MAX_QUOTED_CHARS 120
 
 /* The end of the string literal that opens at text[i]: its closing quote, or
@@ -49,15 +50,22 @@ skip_digits (const char *text, gsize length, gsize i)
   return end - 1;
 }
 
-/* NULL when `text` uses nothing but JSON's own characters, in moderation. The
- * text has no NUL (it is valid UTF-8). */
+/* NULL when text [length] looks like one object made of nothing but JSON's own
+ * characters, in moderation. It has no NUL (it is valid UTF-8). */
 static char *
 screen (const char *text, gsize length)
 {
+  gsize i = strspn (text, JSON_SPACE);
   int depth = 0;
-  gsize i;
 
-  for (i = 0; i < length; i++) {
+  if (i == length || text[i] != '{') {
+    char *found = i < length ? dloral_json_quote (text + i) : NULL;
+    char *problem = g_strconcat ("expected a JSON object, found ",
+        found ? found : "nothing", NULL);
+    g_free (found);
+    return problem;
+  }
+  for (; i < length; i++) {
     char c = text[i];
 
     if (c == '"') {
@@ -74,12 +82,19 @@ screen (const char *text, gsize length)
         return g_strdup_printf ("expected at most %d levels of nesting, "
             "found more at byte %" G_GSIZE_FORMAT, MAX_DEPTH, i);
     } else if (c == ']' || c == '}') {
-      depth--;
-    } else if (!strchr (" \t\r\n:,.+-eEtrufalsn", c)) {
+      if (--depth == 0)
+        break;
+    } else if (!strchr (JSON_SPACE ":,.+-eEtrufalsn", c)) {
       return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at byte "
           "%" G_GSIZE_FORMAT, (guint8) c, i);
     }
   }
+  if (depth > 0)
+    return g_strdup ("expected a JSON object, found one without an end");
+  i += 1 + strspn (text + i + 1, JSON_SPACE);
+  if (i < length)
+    return g_strdup_printf ("expected one JSON object, found more text at byte "
+        "%" G_GSIZE_FORMAT, i);
   return NULL;
 }
 
@@ -129,9 +144,7 @@ parse_once_only (const char *text, gsize length, char **problem)
     *problem = g_strdup_printf ("expected every key once, found %s twice", key);
     g_free (key);
   } else {
-    root = json_parser_steal_root (parser);     /* NULL for blank text */
-    if (!root)
-      *problem = g_strdup ("expected a JSON object, found nothing");
+    root = json_parser_steal_root (parser);     /* an object: screened */
   }
   g_hash_table_unref (listener.seen);
   g_free (listener.twice);
@@ -143,7 +156,7 @@ JsonObject *
 dloral_json_parse (const char *text, gsize length, char **problem)
 {
   JsonNode *root;
-  JsonObject *object = NULL;
+  JsonObject *object;
 
   if (!g_utf8_validate (text, length, NULL)) {
     *problem = g_strdup ("expected JSON, found text that is not valid UTF-8");
@@ -155,14 +168,7 @@ dloral_json_parse (const char *text, gsize length, char **problem)
   root = parse_once_only (text, length, problem);
   if (!root)
     return NULL;
-
-  if (JSON_NODE_HOLDS_OBJECT (root)) {
-    object = json_node_dup_object (root);
-  } else {
-    char *found = dloral_json_describe (root);
-    *problem = g_strdup_printf ("expected a JSON object, found %s", found);
-    g_free (found);
-  }
+  object = json_node_dup_object (root);
   json_node_unref (root);
   return object;
 }

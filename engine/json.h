@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* Parses text [length], which must be one JSON object, strictly: no comments,
+/* Parses text [length], NUL-terminated, one JSON object, strictly: no comments,
  * no key twice, no number that 64 bits cannot hold, no nesting beyond a few
  * levels. The result is the caller's (json_object_unref ()). NULL on failure,
  * and `problem` (to be freed) says "expected …, found …". */
