@@ -1,0 +1,344 @@
+# DLoRAL in PyTorch, float32, as design/model.md states it: what the engine is
+# compared with. UNet and VAE are diffusers' own modules (0.25.0), the rest is
+# written out plainly, with no regard to speed.
+#
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+import json
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.autoencoders.vae import Decoder, Encoder
+from safetensors import safe_open
+from torch import nn
+
+SPYNET_LEVELS = 6
+
+
+class PassThrough(nn.Module):
+    """Stands where a configuration has no block."""
+
+    def forward(self, x, *unused):
+        return x
+
+
+class Vae(nn.Module):
+    """AutoencoderKL with the config's extra keys: space-to-depth around it,
+    optional middle, optional quantisation convolutions."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.patch = c.get("patch_size", 1)
+        widths, latent = c["block_out_channels"], c["latent_channels"]
+        layers, groups = c["layers_per_block"], c["norm_num_groups"]
+        decoder_layers = c.get("decoder_layers_per_block", layers + 1)
+        pixels = 3 * self.patch ** 2
+        attention = c.get("mid_block_add_attention", True)
+        common = dict(block_out_channels=widths, norm_num_groups=groups,
+                      mid_block_add_attention=attention)
+        self.encoder = Encoder(
+            pixels, latent, ["DownEncoderBlock2D"] * len(widths),
+            layers_per_block=layers, double_z=True, **common)
+        self.decoder = Decoder(
+            latent, pixels, ["UpDecoderBlock2D"] * len(widths),
+            layers_per_block=decoder_layers - 1, **common)
+        if not c.get("mid_block", True):
+            self.encoder.mid_block = PassThrough()
+            self.decoder.mid_block = PassThrough()
+        self.quant_conv = PassThrough()
+        self.post_quant_conv = PassThrough()
+        if c.get("use_quant_conv", True):
+            self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1)
+        if c.get("use_post_quant_conv", True):
+            self.post_quant_conv = nn.Conv2d(latent, latent, 1)
+
+    def encode(self, x):
+        """The posterior's mean."""
+        h = self.encoder(F.pixel_unshuffle(x, self.patch))
+        return self.quant_conv(h).chunk(2, 1)[0]
+
+    def decode(self, z):
+        return F.pixel_shuffle(self.decoder(self.post_quant_conv(z)),
+                               self.patch)
+
+
+def make_unet(c):
+    text = c["cross_attention_dim"]
+    unet = UNet2DConditionModel(
+        sample_size=64, **{**c, "cross_attention_dim": text or 1})
+    if not text:                # diffusers cannot be asked for no text
+        for module in unet.modules():
+            if isinstance(module, BasicTransformerBlock):
+                module.attn2 = module.norm2 = None
+    return unet
+
+
+def warp(x, flow, padding_mode):
+    h, w = x.shape[2:]
+    j, i = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    u = (i + flow[:, 0]) * 2 / max(w - 1, 1) - 1
+    v = (j + flow[:, 1]) * 2 / max(h - 1, 1) - 1
+    return F.grid_sample(x, torch.stack([u, v], 3), mode="bilinear",
+                         padding_mode=padding_mode, align_corners=True)
+
+
+class ConvLayer(nn.Module):
+    """One convolution of a level, under the name published files give it."""
+
+    def __init__(self, i, o):
+        super().__init__()
+        self.conv = nn.Conv2d(i, o, 7, padding=3)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class SpynetLevel(nn.Module):
+    def __init__(self, widths):
+        super().__init__()
+        sides = [8, *widths, 2]
+        self.basic_module = nn.ModuleList(
+            [ConvLayer(i, o) for i, o in zip(sides, sides[1:])])
+
+    def forward(self, x):
+        for layer in self.basic_module[:-1]:
+            x = F.relu(layer(x))
+        return self.basic_module[-1](x)
+
+
+class Spynet(nn.Module):
+    def __init__(self, widths):
+        super().__init__()
+        self.basic_module = nn.ModuleList(
+            [SpynetLevel(widths) for _ in range(SPYNET_LEVELS)])
+        self.register_buffer(
+            "mean", torch.tensor([.485, .456, .406]).view(1, 3, 1, 1), False)
+        self.register_buffer(
+            "std", torch.tensor([.229, .224, .225]).view(1, 3, 1, 1), False)
+        self.level_flows = []
+
+    def pyramid(self, x):
+        levels = [(x - self.mean) / self.std]
+        for _ in range(SPYNET_LEVELS - 1):
+            levels.append(F.avg_pool2d(levels[-1], 2, 2))
+        return levels[::-1]
+
+    def forward(self, ref, supp):
+        h, w = ref.shape[2:]
+        size = (-(-h // 32) * 32, -(-w // 32) * 32)
+        ref, supp = (self.pyramid(F.interpolate(
+            x, size, mode="bilinear", align_corners=False))
+            for x in (ref, supp))
+        self.level_flows = []
+        flow = None
+        for net, r, s in zip(self.basic_module, ref, supp):
+            if flow is None:
+                up = r.new_zeros(1, 2, *r.shape[2:])
+            else:
+                up = F.interpolate(flow, scale_factor=2, mode="bilinear",
+                                   align_corners=True) * 2
+            flow = up + net(torch.cat([r, warp(s, up, "border"), up], 1))
+            self.level_flows.append(flow)
+        flow = F.interpolate(flow, (h, w), mode="bilinear",
+                             align_corners=False)
+        ratio = torch.tensor([w / size[1], h / size[0]])
+        return flow * ratio.view(1, 2, 1, 1)
+
+
+class Retrieval(nn.Module):
+    """Cross-frame retrieval with its keys and values of full width."""
+
+    def __init__(self, latent, c):
+        super().__init__()
+        self.heads, self.dim = c["heads"], c["embed_dim"]
+        self.temperature, self.window = c["temperature"], c.get("window", 0)
+        width = self.heads * self.dim
+        self.query_conv = nn.Conv2d(latent, width, 1)
+        self.key_conv = nn.Conv2d(latent, width, 1)
+        self.value_conv = nn.Conv2d(latent, width, 1)
+        self.proj_out = nn.Conv2d(width, latent, 1)
+        self.threshold_fc = nn.Linear(self.dim, 1)
+
+    def mask(self, h, w):
+        """[h·w][h·w]: 1 where a query may look."""
+        if not self.window:
+            return 1
+        j, i = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+        i, j, reach = i.flatten(), j.flatten(), self.window // 2
+        near_x = (i[:, None] - i[None]).abs() <= reach
+        near_y = (j[:, None] - j[None]).abs() <= reach
+        return (near_x & near_y).float()
+
+    def forward(self, current, aligned):
+        h, w = current.shape[2:]
+
+        def heads(x):               # [heads][h·w][dim]
+            return x.view(self.heads, self.dim, h * w).transpose(1, 2)
+
+        q = heads(self.query_conv(current))
+        k = heads(self.key_conv(aligned))
+        v = heads(self.value_conv(aligned))
+        sim = q @ k.transpose(1, 2) / self.dim ** 0.5
+        attn = F.relu((sim - self.threshold_fc(q)) / self.temperature)
+        out = (attn * self.mask(h, w)) @ v
+        out = out.transpose(1, 2).reshape(1, -1, h, w)
+        return current + self.proj_out(out)
+
+
+class Cfr(nn.Module):
+    def __init__(self, latent, c, spynet):
+        super().__init__()
+        self.spynet = Spynet(spynet.get("channels", [32, 64, 32, 16]))
+        self.cross_attn_module = Retrieval(latent, c)
+
+
+class Dloral(nn.Module):
+    """The whole model, one frame at a time."""
+
+    def __init__(self, config):
+        super().__init__()
+        vae, unet = config["vae"], config["unet"]
+        self.config = config
+        self.downscale = vae.get("patch_size", 1) \
+            * 2 ** (len(vae["block_out_channels"]) - 1)
+        self.vae = Vae(vae)
+        self.unet = make_unet(unet)
+        self.cfr = Cfr(vae["latent_channels"], config["cfr"],
+                       config.get("spynet", {}))
+        if unet["cross_attention_dim"]:
+            self.prompt_embeds = nn.Parameter(
+                torch.zeros(77, unet["cross_attention_dim"]))
+        else:
+            self.prompt_embeds = None
+        self.requires_grad_(False).eval()
+        self.forget()
+
+    def forget(self):
+        self.previous = None
+
+    def upsample(self, lq):
+        """LQ frame u8 [h][w][3] → the HR frame u8, and the padded one in
+        [-1, 1] as [1][3][H][W]."""
+        h, w = lq.shape[:2]
+        hr = Image.fromarray(lq).resize((4 * w, 4 * h), Image.BICUBIC)
+        x = torch.from_numpy(np.array(hr)).permute(2, 0, 1)[None].float()
+        right, bottom = -4 * w % self.downscale, -4 * h % self.downscale
+        x = F.pad(x, (0, right, 0, bottom), mode="replicate")
+        return np.array(hr), x / 255 * 2 - 1
+
+    def restore(self, lq):
+        """Intermediates of one frame, by name; `image` is in [0, 1], cropped,
+        before the colour correction, `lq_hr` is the upsampled LQ frame."""
+        vae = self.config["vae"]
+        hr, x = self.upsample(lq)
+        latent = self.vae.encode(x) * vae["scaling_factor"]
+        small = F.interpolate(x, scale_factor=1 / self.downscale,
+                              mode="bicubic")
+        if self.previous is None:
+            flow = torch.zeros(1, 2, *latent.shape[2:])
+            aligned = latent
+        else:
+            before, small_before = self.previous
+            flow = self.cfr.spynet(small, small_before)
+            aligned = warp(before, flow, "zeros")
+        self.previous = latent, small
+        fused = self.cfr.cross_attn_module(latent, aligned)
+        embeds = self.prompt_embeds
+        eps = self.unet(torch.cat([aligned, fused], 1),
+                        self.config["timestep"],
+                        None if embeds is None else embeds[None]).sample
+        out = self.vae.decode((fused - eps) / vae["scaling_factor"])
+        if vae.get("lq_residual", False):
+            out = out + x
+        image = (out.clamp(-1, 1) + 1) / 2
+        return dict(latent=latent, flow=flow, aligned=aligned, fused=fused,
+                    eps=eps, image=image[:, :, :hr.shape[0], :hr.shape[1]],
+                    lq_hr=hr)
+
+
+def to_unit(picture):
+    """u8 [h][w][3] → [1][3][h][w] in [0, 1]."""
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def to_picture(x, rounding):
+    """[0, 1] → u8 [h][w][3]; rounding 0.5 to the nearest, 0 truncates."""
+    return (x.clamp(0, 1) * 255 + rounding).byte()[0].permute(1, 2, 0).numpy()
+
+
+def moments(x):
+    return x.mean((2, 3), keepdim=True), \
+        (x.var((2, 3), keepdim=True) + 1e-5).sqrt()
+
+
+def adain(x, source):
+    (mx, sx), (ms, ss) = moments(x), moments(source)
+    return (x - mx) / sx * ss + ms
+
+
+def low_frequencies(x):
+    line = torch.tensor([1., 2., 1.]) / 4
+    kernel = torch.outer(line, line).expand(3, 1, 3, 3)
+    for level in range(5):
+        reach = 2 ** level
+        x = F.conv2d(F.pad(x, (reach,) * 4, mode="replicate"), kernel,
+                     dilation=reach, groups=3)
+    return x
+
+
+def wavelet(x, source):
+    return x - low_frequencies(x) + low_frequencies(source)
+
+
+def finish(image, lq_hr, color_fix):
+    """The picture that leaves: [0, 1] → u8, colours corrected. The published
+    code truncates to 8 bits before it corrects; what is written is rounded."""
+    if color_fix == "none":
+        return to_picture(image, 0.5)
+    correct = {"adain": adain, "wavelet": wavelet}[color_fix]
+    picture = to_picture(image, 0)
+    return to_picture(correct(to_unit(picture), to_unit(lq_hr)), 0.5)
+
+
+def merge_adapters(state):
+    """W + 2·B·A for both adapters of every UNet layer that has them."""
+    for name in [n for n in state if ".lora_A." in n]:
+        layer, which = name.split(".lora_A.")
+        a = state.pop(name)
+        b = state.pop(f"{layer}.lora_B.{which}")
+        weight = state[layer + ".weight"]
+        product = b.flatten(1) @ a.flatten(1)
+        state[layer + ".weight"] = weight + 2 * product.view(weight.shape)
+    return state
+
+
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v",
+             "proj_attn": "to_out.0"}
+
+
+def rename_old(name):
+    """SD 2.1's VAE file names its attention as older versions did."""
+    if ".mid_block.attentions.0." in name and name.startswith("vae."):
+        layer, kind = name.rsplit(".", 1)
+        head, last = layer.rsplit(".", 1)
+        if last in OLD_NAMES:
+            return f"{head}.{OLD_NAMES[last]}.{kind}"
+    return name
+
+
+def load(path):
+    """A model file in the project's format."""
+    with safe_open(path, "pt") as f:
+        config = json.loads(f.metadata()["config"])
+        state = {rename_old(k): f.get_tensor(k).float() for k in f.keys()}
+    state = merge_adapters(state)
+    model = Dloral(config)
+    wanted = model.state_dict()
+    state = {k: v.reshape(wanted[k].shape) if k in wanted else v
+             for k, v in state.items()}
+    model.load_state_dict(state)
+    return model
