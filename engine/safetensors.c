@@ -466,21 +466,22 @@ check_adjacent (const DloralSafetensors * file, const Tensor * previous,
 static gboolean
 check_layout (const DloralSafetensors * file, GError ** error)
 {
-  guint n = 0, i;
-  Tensor **sorted, *t, *last = NULL;
+  GPtrArray *sorted = g_ptr_array_new ();
+  const Tensor *last = NULL;
   GHashTableIter iter;
+  gpointer tensor;
   gboolean ok = TRUE;
+  guint i;
 
-  sorted = g_new (Tensor *, g_hash_table_size (file->tensors));
   g_hash_table_iter_init (&iter, file->tensors);
-  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) & t))
-    sorted[n++] = t;
-  qsort (sorted, n, sizeof (*sorted), compare_tensors);
-  for (i = 0; i < n && ok; i++) {
-    ok = check_adjacent (file, last, sorted[i], error);
-    last = sorted[i];
+  while (g_hash_table_iter_next (&iter, NULL, &tensor))
+    g_ptr_array_add (sorted, tensor);
+  g_ptr_array_sort (sorted, compare_tensors);
+  for (i = 0; i < sorted->len && ok; i++) {
+    ok = check_adjacent (file, last, sorted->pdata[i], error);
+    last = sorted->pdata[i];
   }
-  g_free (sorted);
+  g_ptr_array_unref (sorted);
   if (ok && file->data_size != (last ? last->end : 0)) {
     fail (file, DLORAL_ERROR_FILE, error, "expected %" G_GUINT64_FORMAT
         " bytes of data, found %" G_GUINT64_FORMAT "; the file is longer than "
@@ -545,13 +546,22 @@ dloral_safetensors_find (const DloralSafetensors * file, const char *name)
   return g_hash_table_lookup (file->tensors, name);
 }
 
-/* The rank without trailing sizes of 1. */
-static int
-strip_ones (int rank, const gint64 * shape)
+/* The size of dimension i, where those that are not there count 1. */
+static gint64
+get_dim (int rank, const gint64 * shape, int i)
 {
-  while (rank > 0 && shape[rank - 1] == 1)
-    rank--;
-  return rank;
+  return i < rank ? shape[i] : 1;
+}
+
+static gboolean
+has_shape (const DloralEntry * e, int rank, const gint64 * shape)
+{
+  int i;
+
+  for (i = 0; i < MAX (rank, e->rank); i++)
+    if (get_dim (rank, shape, i) != get_dim (e->rank, e->shape, i))
+      return FALSE;
+  return TRUE;
 }
 
 const DloralEntry *
@@ -560,7 +570,6 @@ dloral_safetensors_require (const DloralSafetensors * file, const char *name,
 {
   const DloralEntry *e = dloral_safetensors_find (file, name);
   char *expected = format_shape (rank, shape), *found = NULL;
-  int n = strip_ones (rank, shape);
 
   if (!e) {
     fail_tensor (file, name, error, "expected shape %s of F32, F16 or BF16, "
@@ -570,8 +579,7 @@ dloral_safetensors_require (const DloralSafetensors * file, const char *name,
     fail_tensor (file, name, error, "expected F32, F16 or BF16, found %s",
         e->type);
     e = NULL;
-  } else if (e->size == 0 || n != strip_ones (e->rank, e->shape)
-      || memcmp (shape, e->shape, n * sizeof (*shape)) != 0) {
+  } else if (e->size == 0 || !has_shape (e, rank, shape)) {
     found = format_shape (e->rank, e->shape);
     fail_tensor (file, name, error, "expected shape %s, found %s", expected,
         found);
