@@ -1,0 +1,242 @@
+/* The CPU backend: a table of constructors, and a loop over what they made.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/backend.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+#include "device.h"
+#include "op.h"
+
+struct _DloralPlan
+{
+  DloralDevice *device;
+  const DloralGraph *graph;
+  DloralCpuOp **ops;            /* [graph->ops->len], NULL: not compiled yet */
+  gsize scratch_size;           /* the largest of any operator */
+  DloralOpTime *times;          /* [graph->ops->len] */
+  gboolean profiling;
+};
+
+static const DloralCpuOpNew constructors[DLORAL_N_OPS] = {
+  [DLORAL_OP_CONV] = dloral_cpu_conv_new,
+  [DLORAL_OP_LINEAR] = dloral_cpu_linear_new,
+  [DLORAL_OP_GROUP_NORM] = dloral_cpu_group_norm_new,
+  [DLORAL_OP_LAYER_NORM] = dloral_cpu_layer_norm_new,
+  [DLORAL_OP_ATTENTION] = dloral_cpu_attention_new,
+  [DLORAL_OP_RESIZE] = dloral_cpu_resize_new,
+  [DLORAL_OP_POOL] = dloral_cpu_pool_new,
+  [DLORAL_OP_WARP] = dloral_cpu_warp_new,
+  [DLORAL_OP_CONCAT] = dloral_cpu_concat_new,
+  [DLORAL_OP_RETRIEVAL] = dloral_cpu_retrieval_new,
+  [DLORAL_OP_UPSAMPLE] = dloral_cpu_upsample_new,
+  [DLORAL_OP_SHRINK] = dloral_cpu_shrink_new,
+  [DLORAL_OP_FROM_PICTURE] = dloral_cpu_from_picture_new,
+  [DLORAL_OP_TO_PICTURE] = dloral_cpu_to_picture_new,
+};
+
+/* --- Device --------------------------------------------------------------- */
+
+static gboolean
+has_isa (dnnl_cpu_isa_t isa)
+{
+  return (dnnl_get_effective_cpu_isa () & isa) == isa;
+}
+
+static void
+cpu_close (DloralDevice *device)
+{
+  if (device->weights)
+    dloral_weights_free (device->weights);
+  if (device->engine)
+    dnnl_engine_destroy (device->engine);
+  g_free (device);
+}
+
+static DloralDevice *
+cpu_open (DloralPrecision precision, int threads, GError **error)
+{
+  DloralDevice *device = g_new0 (DloralDevice, 1);
+  dnnl_status_t status = dnnl_engine_create (&device->engine, dnnl_cpu, 0);
+
+  if (status == dnnl_success)
+    device->weights = dloral_weights_new (device->engine);
+  else
+    device->engine = NULL;
+  if (device->weights == NULL) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+        "cpu: oneDNN cannot create an engine: %s", dnnl_status2str (status));
+    cpu_close (device);
+    return NULL;
+  }
+  device->threads = threads > 0 ? threads : omp_get_num_procs ();
+  device->amx = has_isa (dnnl_cpu_isa_avx512_core_amx);
+  device->act_dtype = precision != DLORAL_PRECISION_F32
+      && has_isa (dnnl_cpu_isa_avx512_core_bf16) ? DLORAL_BF16 : DLORAL_F32;
+  return device;
+}
+
+static DloralDtype
+cpu_get_act_dtype (DloralDevice *device)
+{
+  return device->act_dtype;
+}
+
+static gpointer
+cpu_alloc (DloralDevice *device, gsize size, GError **error)
+{
+  gpointer memory;
+
+  if (posix_memalign (&memory, DLORAL_ALIGN, MAX (size, 1)) == 0)
+    return memory;
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY,
+      "cpu: not enough memory: %" G_GSIZE_FORMAT " MiB more are needed; "
+      "smaller frames need less", size >> 20);
+  return NULL;
+}
+
+static void
+cpu_free (DloralDevice *device, gpointer memory)
+{
+  free (memory);
+}
+
+/* --- Plan ----------------------------------------------------------------- */
+
+static void
+cpu_plan_free (DloralPlan *plan)
+{
+  guint i;
+
+  for (i = 0; i < plan->graph->ops->len; i++) {
+    DloralCpuOp *op = plan->ops[i];
+
+    if (op && op->free)
+      op->free (op);
+    else
+      g_free (op);
+  }
+  g_free (plan->ops);
+  g_free (plan->times);
+  g_free (plan);
+}
+
+static gboolean
+compile_op (DloralPlan *plan, guint i, GError **error)
+{
+  const DloralOp *op = g_ptr_array_index (plan->graph->ops, i);
+  DloralCpuOp *made = constructors[op->kind] (plan->device, op, error);
+
+  if (made == NULL)
+    return FALSE;
+  plan->ops[i] = made;
+  plan->times[i].library = made->library;
+  plan->scratch_size = MAX (plan->scratch_size, made->scratch_size);
+  return TRUE;
+}
+
+/* Primitives are generated for the number of threads that will run them, which
+ * oneDNN takes from the thread that calls. */
+static DloralPlan *
+cpu_compile (DloralDevice *device, const DloralGraph *graph, GError **error)
+{
+  DloralPlan *plan = g_new0 (DloralPlan, 1);
+  int threads = omp_get_max_threads ();
+  gboolean ok = TRUE;
+  guint i;
+
+  plan->device = device;
+  plan->graph = graph;
+  plan->ops = g_new0 (DloralCpuOp *, graph->ops->len);
+  plan->times = g_new0 (DloralOpTime, graph->ops->len);
+  omp_set_num_threads (device->threads);
+  for (i = 0; i < graph->ops->len && ok; i++)
+    ok = compile_op (plan, i, error);
+  omp_set_num_threads (threads);
+  if (!ok) {
+    cpu_plan_free (plan);
+    return NULL;
+  }
+  return plan;
+}
+
+static gsize
+cpu_plan_get_arena_size (const DloralPlan *plan)
+{
+  return plan->graph->arena_size + plan->scratch_size;
+}
+
+static gboolean
+run_ops (DloralPlan *plan, const DloralCpuRun *run, GError **error)
+{
+  guint i;
+
+  for (i = 0; i < plan->graph->ops->len; i++)
+    if (!plan->ops[i]->run (plan->ops[i], run, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+run_ops_timed (DloralPlan *plan, const DloralCpuRun *run, GError **error)
+{
+  double start = omp_get_wtime (), now;
+  guint i;
+
+  for (i = 0; i < plan->graph->ops->len; i++) {
+    if (!plan->ops[i]->run (plan->ops[i], run, error))
+      return FALSE;
+    now = omp_get_wtime ();
+    plan->times[i].seconds += now - start;
+    start = now;
+  }
+  return TRUE;
+}
+
+static gboolean
+cpu_run (DloralPlan *plan, gpointer arena, gpointer const *bindings,
+    GError **error)
+{
+  DloralCpuRun run = {
+    .arena = arena,
+    .scratch = (guint8 *) arena + plan->graph->arena_size,
+    .bindings = bindings,
+    .threads = plan->device->threads,
+  };
+  int threads = omp_get_max_threads ();
+  gboolean ok;
+
+  omp_set_num_threads (run.threads);
+  ok = plan->profiling ? run_ops_timed (plan, &run, error)
+      : run_ops (plan, &run, error);
+  omp_set_num_threads (threads);
+  return ok;
+}
+
+static const DloralOpTime *
+cpu_plan_profile (DloralPlan *plan, gboolean enable)
+{
+  guint i;
+
+  if (enable && !plan->profiling)
+    for (i = 0; i < plan->graph->ops->len; i++)
+      plan->times[i].seconds = 0.0;
+  plan->profiling = enable;
+  return plan->times;
+}
+
+const DloralBackend dloral_cpu_backend = {
+  .name = "cpu",
+  .open = cpu_open,
+  .close = cpu_close,
+  .get_act_dtype = cpu_get_act_dtype,
+  .compile = cpu_compile,
+  .plan_free = cpu_plan_free,
+  .plan_get_arena_size = cpu_plan_get_arena_size,
+  .alloc = cpu_alloc,
+  .free = cpu_free,
+  .run = cpu_run,
+  .plan_profile = cpu_plan_profile,
+};
