@@ -1,7 +1,7 @@
 /* JSON from files nobody vouches for. json-glib recurses once a nesting level,
  * wraps large integers around, reads 010 as octal, skips comments and keeps the
- * last of two equal keys: a linear look at the text, and a listener while it is
- * parsed, refuse all of that.
+ * last of two equal keys; its hash tables can be made to collide. A linear look at
+ * the text, and a listener while it is parsed, refuse all of that.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define MAX_DEPTH 16
+#define MAX_KEYS 8192           /* in one object */
+#define MAX_SEPARATORS (1 << 17)        /* commas and colons in the text */
 #define MAX_INT_DIGITS 18       /* always fits gint64 */
 #define JSON_SPACE " \t\r\n"
 #define MAX_QUOTED_CHARS 120
@@ -56,7 +58,7 @@ static char *
 screen (const char *text, gsize length)
 {
   gsize i = strspn (text, JSON_SPACE);
-  int depth = 0;
+  int depth = 0, separators = 0, keys[MAX_DEPTH + 1];
 
   if (i == length || text[i] != '{') {
     char *found = i < length ? dloral_json_quote (text + i) : NULL;
@@ -81,10 +83,17 @@ screen (const char *text, gsize length)
       if (++depth > MAX_DEPTH)
         return g_strdup_printf ("expected at most %d levels of nesting, "
             "found more at byte %" G_GSIZE_FORMAT, MAX_DEPTH, i);
+      keys[depth] = 0;
     } else if (c == ']' || c == '}') {
       if (--depth == 0)
         break;
-    } else if (!strchr (JSON_SPACE ":,.+-eEtrufalsn", c)) {
+    } else if (c == ':' || c == ',') {
+      keys[depth] += c == ':';
+      if (keys[depth] > MAX_KEYS || ++separators > MAX_SEPARATORS)
+        return g_strdup_printf ("expected at most %d keys in an object and %d "
+            "commas and colons, found more at byte %" G_GSIZE_FORMAT, MAX_KEYS,
+            MAX_SEPARATORS, i);
+    } else if (!strchr (JSON_SPACE ".+-eEtrufalsn", c)) {
       return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at byte "
           "%" G_GSIZE_FORMAT, (guint8) c, i);
     }

@@ -16,9 +16,9 @@
 
 #include <glib/gstdio.h>
 
-/* Some hundred times the header of an SD 2.1-sized model: bounds the memory and
+/* Some twenty times the header of an SD 2.1-sized model: bounds the memory and
  * time that reading a hostile one takes. */
-#define MAX_HEADER (16 << 20)
+#define MAX_HEADER (8 << 20)
 #define PREFIX 8                /* bytes of header length */
 
 typedef struct

@@ -58,7 +58,10 @@ static const Broken broken[] = {
   {"header-cut-utf8", "{\"a\xe2\x82", 0, {"header", "UTF-8"}},
   {"header-nan", "{\"a\":NaN}", 0, {"header", "stray byte 0x4e"}},
   {"header-infinity", "{\"a\":-Infinity}", 0, {"header", "stray byte 0x49"}},
-  {"header-half-surrogate", "{\"\\ud800\":1}", 0, {"header", "expected JSON"}},
+  {"header-half-surrogate", "{\"\\ud800\":1}", 0, {"found"}},
+  {"header-lone-surrogate", "{\"\\ud800A\":1}", 0, {"found"}},
+  {"header-wrong-surrogate", "{\"\\ud800\\ud800\":1}", 0, {"found"}},
+  {"header-cut-code-point", "{\"\\u12\":1}", 0, {"found"}},
 
   /* Metadata. */
   {"metadata-list", "{\"__metadata__\":[]}", 0, {"__metadata__",
@@ -242,7 +245,7 @@ static const BrokenLength broken_lengths[] = {
   {"length-wraps", G_MAXUINT64 - 7, 100, {"18446744073709551608"}},
   {"length-32-bit", G_GUINT64_CONSTANT (1) << 32, 100, {"4294967296"}},
   {"length-beyond-reason", 20 << 20, (20 << 20) + 8,
-        {"at most 16777216 bytes", "length of 20971520"}},
+        {"at most 8388608 bytes", "length of 20971520"}},
 };
 
 static void
@@ -269,7 +272,7 @@ check_repeated (const char *start, const char *unit, const char *const *words)
   GString *header = g_string_new (start);
   char *path;
 
-  while (header->len < 16000000)
+  while (header->len < 8000000)
     g_string_append (header, unit);
   path = corpus_write ("repeated", header->str, NULL, 0);
   check_broken (path, DLORAL_ERROR_FILE, words);
@@ -289,6 +292,18 @@ test_deep (void)
   /* An opening quote inside of what a lax parser skips as a comment. */
   check_repeated ("{/*\"*/\"a\":", "[", stray);
   check_repeated ("{#\"\n\"a\":", "[", stray);
+}
+
+static void
+test_many (void)
+{
+  static const char *const words[] = { "header", "at most 8192 keys",
+    "131072 commas and colons", NULL
+  };
+
+  check_repeated ("{\"a\":0", ",\"a\":0", words);
+  check_repeated ("{\"a\":[0", ",0", words);
+  check_repeated ("{\"a\":[{}", ",{\"a\":0}", words);
 }
 
 static void
@@ -469,6 +484,27 @@ test_metadata (void)
   g_assert_null (dloral_safetensors_get_metadata (file, "c"));
   g_assert_null (dloral_safetensors_find (file, "__metadata__"));
   dloral_safetensors_free (file);
+}
+
+/* As many tensors as may be. */
+static void
+test_many_tensors (void)
+{
+  GString *header = g_string_new ("{");
+  DloralSafetensors *file;
+  const DloralEntry *e;
+  int i;
+
+  for (i = 0; i < 8192; i++)
+    g_string_append_printf (header, "%s\"t%d\":" T ("U8", "1,1,1,1", "%d", "%d"),
+        i ? "," : "", i, 8191 - i, 8192 - i);
+  g_string_append (header, "}");
+  file = open_good ("many", header->str, NULL, 8192);
+  e = dloral_safetensors_find (file, "t8191");
+  g_assert_cmpuint (e->size, ==, 1);
+  g_assert_true (e->data < dloral_safetensors_find (file, "t0")->data);
+  dloral_safetensors_free (file);
+  g_string_free (header, TRUE);
 }
 
 /* Every type's size, in any order in the header, empty ones in between. */
@@ -654,12 +690,14 @@ main (int argc, char **argv)
     g_free (name);
   }
   g_test_add_func ("/safetensors/broken/deep", test_deep);
+  g_test_add_func ("/safetensors/broken/many", test_many);
   g_test_add_func ("/safetensors/broken/long-name", test_long_name);
   g_test_add_func ("/safetensors/broken/no-regular-file", test_no_regular_file);
   g_test_add_func ("/safetensors/broken/truncated", test_truncated);
   g_test_add_func ("/safetensors/require", test_require);
   g_test_add_func ("/safetensors/good/minimal", test_minimal);
   g_test_add_func ("/safetensors/good/metadata", test_metadata);
+  g_test_add_func ("/safetensors/good/many-tensors", test_many_tensors);
   g_test_add_func ("/safetensors/good/types", test_types);
   g_test_add_func ("/safetensors/good/f16", test_f16);
   g_test_add_func ("/safetensors/good/bf16", test_bf16);
