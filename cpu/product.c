@@ -154,14 +154,24 @@ set_pads (DloralMatrixParams *m, const DloralProductParams *p)
       p->pad_left);
 }
 
+/* oneDNN 2.6's convolution on gemm, its last resort without AVX2, adds the wrong
+ * elements of an operand. */
+static gboolean
+is_broken (const char *name, const Way *way, const DloralProductParams *p)
+{
+  return p->operand && !way->sum && !way->matmul && strstr (name, "gemm");
+}
+
 static Rank
-get_rank (dnnl_primitive_desc_t pd)
+get_rank (const Way *way, const DloralProductParams *p)
 {
   const char *name = NULL;
 
-  if (dnnl_primitive_desc_query (pd, dnnl_query_impl_info_str, 0, &name)
+  if (dnnl_primitive_desc_query (way->pd, dnnl_query_impl_info_str, 0, &name)
       != dnnl_success || name == NULL)
     return RANK_REFERENCE;
+  if (is_broken (name, way, p))
+    return RANK_NONE;
   if (strstr (name, "ref"))
     return RANK_REFERENCE;
   if (strstr (name, "gemm"))
@@ -169,6 +179,7 @@ get_rank (dnnl_primitive_desc_t pd)
   return strstr (name, "amx") ? RANK_TILES : RANK_VECTOR;
 }
 
+/* Sets the way's rank, and its descriptor unless that is NONE. */
 static dnnl_status_t
 try_way (Way *way, DloralDevice *device, const DloralProductParams *p)
 {
@@ -190,8 +201,13 @@ try_way (Way *way, DloralDevice *device, const DloralProductParams *p)
   set_pads (&m, p);
   status = way->matmul ? dloral_dnnl_matmul (&way->pd, device->engine, &m)
       : dloral_dnnl_conv (&way->pd, device->engine, &m);
-  way->rank = status == dnnl_success ? get_rank (way->pd) : RANK_NONE;
-  return status;
+  if (status != dnnl_success)
+    return status;
+  way->rank = get_rank (way, p);
+  if (way->rank != RANK_NONE)
+    return dnnl_success;
+  dnnl_primitive_desc_destroy (way->pd);
+  return dnnl_unimplemented;
 }
 
 static gboolean
