@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Names and descriptions of the choices.
+ */
+#include "dloralenums.h"
+
+#include "engine/dloral.h"
+
+GType
+gst_dloral_device_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_DEVICE_AUTO, "The fastest there is", "auto"},
+    {DLORAL_DEVICE_CPU, "CPU", "cpu"},
+    {DLORAL_DEVICE_CUDA, "NVIDIA GPU", "cuda"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralDevice",
+            values));
+  return type;
+}
+
+GType
+gst_dloral_precision_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_PRECISION_AUTO, "The fastest the device has", "auto"},
+    {DLORAL_PRECISION_F32, "32-bit floating point", "f32"},
+    {DLORAL_PRECISION_BF16, "bfloat16, or f32 where the device has none",
+        "bf16"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralPrecision",
+            values));
+  return type;
+}
+
+GType
+gst_dloral_color_fix_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_COLOR_FIX_AUTO, "What the model file asks for", "auto"},
+    {DLORAL_COLOR_FIX_ADAIN, "Mean and deviation of each channel", "adain"},
+    {DLORAL_COLOR_FIX_WAVELET, "Low frequencies of the input", "wavelet"},
+    {DLORAL_COLOR_FIX_NONE, "No correction", "none"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralColorFix",
+            values));
+  return type;
+}

@@ -1,0 +1,20 @@
+/* The engine's choices as types of properties.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib-object.h>
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_DLORAL_DEVICE (gst_dloral_device_get_type ())
+GType gst_dloral_device_get_type (void);
+
+#define GST_TYPE_DLORAL_PRECISION (gst_dloral_precision_get_type ())
+GType gst_dloral_precision_get_type (void);
+
+#define GST_TYPE_DLORAL_COLOR_FIX (gst_dloral_color_fix_get_type ())
+GType gst_dloral_color_fix_get_type (void);
+
+G_END_DECLS

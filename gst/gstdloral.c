@@ -1,0 +1,448 @@
+/* The element's class: properties, start and stop, and the chain's two steps.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/**
+ * SECTION:element-dloral
+ * @title: dloral
+ * @short_description: restores video and enlarges it up to four times
+ *
+ * dloral restores low-quality video with DLoRAL, a one-step diffusion model
+ * that looks at the current and the previous frame, and enlarges it four times.
+ * When downstream asks for less, any size from that of the input up is made of
+ * the four times larger picture.
+ *
+ * Without the #GstDloral:model property, a small model that comes with the
+ * plugin is used. Loading it does not hold up the change of state: it happens
+ * in a thread of its own, which posts progress messages, and the first frame
+ * waits for it.
+ *
+ * Up to #GstDloral:async-depth frames are computed while further ones come in.
+ * They leave in order, each as soon as it is finished. The latency this means
+ * is measured and announced.
+ *
+ * ## Example launch line
+ * |[
+ * gst-launch-1.0 filesrc location=small.mp4 ! decodebin ! videoconvert ! dloral ! videoconvert ! autovideosink
+ * ]|
+ * Plays a file, four times as large.
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=100 ! video/x-raw,width=160,height=90 ! dloral ! video/x-raw,width=320,height=180 ! videoconvert ! autovideosink
+ * ]|
+ * Shows test pictures twice as large.
+ *
+ * Since: 0.1
+ */
+
+#include "gstdloralprivate.h"
+
+#include <string.h>
+
+#include "dloralcaps.h"
+#include "dloralenums.h"
+
+GST_DEBUG_CATEGORY (gst_dloral_debug);
+#define GST_CAT_DEFAULT gst_dloral_debug
+
+#define DEFAULT_DEVICE DLORAL_DEVICE_AUTO
+#define DEFAULT_PRECISION DLORAL_PRECISION_AUTO
+#define DEFAULT_THREADS 0
+#define DEFAULT_ASYNC_DEPTH 2
+#define DEFAULT_COLOR_FIX DLORAL_COLOR_FIX_AUTO
+
+#define MAX_THREADS 1024
+#define MAX_ASYNC_DEPTH 16
+
+enum
+{
+  PROP_0,
+  PROP_MODEL,
+  PROP_DEVICE,
+  PROP_PRECISION,
+  PROP_THREADS,
+  PROP_ASYNC_DEPTH,
+  PROP_COLOR_FIX,
+  PROP_STATS,
+};
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
+    GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (DLORAL_SINK_CAPS));
+
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
+    GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (DLORAL_SRC_CAPS));
+
+G_DEFINE_TYPE (GstDloral, gst_dloral, GST_TYPE_BASE_TRANSFORM);
+GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
+
+/* --- Properties ------------------------------------------------------------ */
+
+static void
+gst_dloral_set_property (GObject * object, guint id, const GValue * value,
+    GParamSpec * pspec)
+{
+  DloralSettings *settings = &GST_DLORAL (object)->settings;
+
+  GST_OBJECT_LOCK (object);
+  switch (id) {
+    case PROP_MODEL:
+      g_free (settings->model);
+      settings->model = g_value_dup_string (value);
+      break;
+    case PROP_DEVICE:
+      settings->device = g_value_get_enum (value);
+      break;
+    case PROP_PRECISION:
+      settings->precision = g_value_get_enum (value);
+      break;
+    case PROP_THREADS:
+      settings->threads = g_value_get_uint (value);
+      break;
+    case PROP_ASYNC_DEPTH:
+      settings->async_depth = g_value_get_uint (value);
+      break;
+    case PROP_COLOR_FIX:
+      settings->color_fix = g_value_get_enum (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+/* Times of stages are means over all frames. */
+static GstStructure *
+gst_dloral_create_stats (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  const DloralStats *stats = &state->stats;
+  GstStructure *s;
+  guint64 n;
+
+  g_mutex_lock (&state->lock);
+  n = MAX (stats->frames_out, 1);
+  s = gst_structure_new ("application/x-dloral-stats",
+      "frames-in", G_TYPE_UINT64, stats->frames_in,
+      "frames-out", G_TYPE_UINT64, stats->frames_out,
+      "latency", G_TYPE_UINT64, stats->latency,
+      "encode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_ENCODE] / n,
+      "restore-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_RESTORE] / n,
+      "decode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_DECODE] / n,
+      "memory", G_TYPE_UINT64, state->stream ?
+      (guint64) dloral_stream_get_memory (state->stream) : 0,
+      "device", G_TYPE_STRING, stats->device,
+      "precision", G_TYPE_STRING, stats->precision, NULL);
+  g_mutex_unlock (&state->lock);
+  return s;
+}
+
+static void
+gst_dloral_get_property (GObject * object, guint id, GValue * value,
+    GParamSpec * pspec)
+{
+  const DloralSettings *settings = &GST_DLORAL (object)->settings;
+
+  if (id == PROP_STATS) {
+    g_value_take_boxed (value, gst_dloral_create_stats (GST_DLORAL (object)));
+    return;
+  }
+  GST_OBJECT_LOCK (object);
+  switch (id) {
+    case PROP_MODEL:
+      g_value_set_string (value, settings->model);
+      break;
+    case PROP_DEVICE:
+      g_value_set_enum (value, settings->device);
+      break;
+    case PROP_PRECISION:
+      g_value_set_enum (value, settings->precision);
+      break;
+    case PROP_THREADS:
+      g_value_set_uint (value, settings->threads);
+      break;
+    case PROP_ASYNC_DEPTH:
+      g_value_set_uint (value, settings->async_depth);
+      break;
+    case PROP_COLOR_FIX:
+      g_value_set_enum (value, settings->color_fix);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+/* --- Start and stop -------------------------------------------------------- */
+
+static gboolean
+gst_dloral_start (GstBaseTransform * trans)
+{
+  GstDloral *self = GST_DLORAL (trans);
+  DloralState *state = &self->state;
+  DloralSettings settings;
+  DloralModelParams params;
+
+  GST_OBJECT_LOCK (self);
+  settings = self->settings;
+  settings.model = g_strdup (self->settings.model);
+  GST_OBJECT_UNLOCK (self);
+
+  params = (DloralModelParams) {
+    .path = settings.model,
+    .device = settings.device,
+    .precision = settings.precision,
+    .threads = settings.threads,
+  };
+  g_mutex_lock (&state->lock);
+  state->settings = settings;
+  state->discont = TRUE;
+  state->lost = state->flow_reported = FALSE;
+  state->flushing = state->live = FALSE;
+  state->position = GST_CLOCK_TIME_NONE;
+  memset (&state->latency, 0, sizeof state->latency);
+  state->stats = (DloralStats) { .device = "", .precision = "" };
+  state->pusher = dloral_pusher_new (gst_dloral_push_item, self,
+      settings.async_depth > 0);
+  g_mutex_unlock (&state->lock);
+
+  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params);
+  return TRUE;
+}
+
+static gboolean
+gst_dloral_stop (GstBaseTransform * trans)
+{
+  GstDloral *self = GST_DLORAL (trans);
+  DloralState *state = &self->state;
+  DloralPusher *pusher;
+  DloralLoader *loader;
+
+  gst_dloral_start_flush (self);
+  g_mutex_lock (&state->lock);
+  pusher = g_steal_pointer (&state->pusher);
+  loader = g_steal_pointer (&state->loader);
+  g_mutex_unlock (&state->lock);
+
+  dloral_pusher_free (pusher);
+  gst_dloral_reset_stream (self, NULL);
+  dloral_loader_free (loader);
+  g_clear_pointer (&state->settings.model, g_free);
+  return TRUE;
+}
+
+static GstStateChangeReturn
+gst_dloral_change_state (GstElement * element, GstStateChange transition)
+{
+  /* The base class waits for the streaming thread before it stops us, so that
+   * thread must stop waiting first. */
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    gst_dloral_start_flush (GST_DLORAL (element));
+  return GST_ELEMENT_CLASS (gst_dloral_parent_class)->change_state (element,
+      transition);
+}
+
+/* --- Chain ----------------------------------------------------------------- */
+
+static GstFlowReturn
+gst_dloral_submit_input_buffer (GstBaseTransform * trans, gboolean is_discont,
+    GstBuffer * inbuf)
+{
+  GstDloral *self = GST_DLORAL (trans);
+  GstFlowReturn flow;
+
+  /* is_discont stays set until the base class pushes something, which it never
+   * does here. */
+  if ((GST_BUFFER_IS_DISCONT (inbuf)
+          || gst_pad_needs_reconfigure (GST_BASE_TRANSFORM_SRC_PAD (trans)))
+      && !gst_dloral_drain (self)) {
+    gst_buffer_unref (inbuf);
+    return GST_FLOW_FLUSHING;
+  }
+  flow = GST_BASE_TRANSFORM_CLASS (gst_dloral_parent_class)->submit_input_buffer
+      (trans, is_discont, inbuf);
+  if (flow == GST_BASE_TRANSFORM_FLOW_DROPPED)
+    self->state.lost = TRUE;
+  return flow;
+}
+
+/* Nothing comes out here: the pusher pushes. */
+static GstFlowReturn
+gst_dloral_generate_output (GstBaseTransform * trans, GstBuffer ** outbuf)
+{
+  GstBuffer *inbuf = g_steal_pointer (&trans->queued_buf);
+  GstFlowReturn flow;
+
+  *outbuf = NULL;
+  if (!inbuf)
+    return GST_FLOW_OK;
+  flow = gst_dloral_take_frame (GST_DLORAL (trans), inbuf);
+  gst_buffer_unref (inbuf);
+  return flow;
+}
+
+/* --- Class ----------------------------------------------------------------- */
+
+static void
+gst_dloral_finalize (GObject * object)
+{
+  GstDloral *self = GST_DLORAL (object);
+
+  g_free (self->settings.model);
+  g_mutex_clear (&self->state.lock);
+  G_OBJECT_CLASS (gst_dloral_parent_class)->finalize (object);
+}
+
+static void
+gst_dloral_install_properties (GObjectClass * klass)
+{
+  const GParamFlags ready = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
+      | GST_PARAM_MUTABLE_READY;
+
+  /**
+   * GstDloral:model:
+   *
+   * Path of the model file (safetensors). Unset: the small model that comes
+   * with the plugin.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_MODEL,
+      g_param_spec_string ("model", "Model",
+          "Path of the model file (unset: the small model that comes with the "
+          "plugin)", NULL, ready));
+
+  /**
+   * GstDloral:device:
+   *
+   * What computes.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_DEVICE,
+      g_param_spec_enum ("device", "Device", "What computes",
+          GST_TYPE_DLORAL_DEVICE, DEFAULT_DEVICE, ready));
+
+  /**
+   * GstDloral:precision:
+   *
+   * Type the networks compute in.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_PRECISION,
+      g_param_spec_enum ("precision", "Precision",
+          "Type the networks compute in", GST_TYPE_DLORAL_PRECISION,
+          DEFAULT_PRECISION, ready));
+
+  /**
+   * GstDloral:threads:
+   *
+   * Number of threads that compute on the CPU; 0: one for each core.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_THREADS,
+      g_param_spec_uint ("threads", "Threads",
+          "Number of threads that compute on the CPU (0 = one for each core)",
+          0, MAX_THREADS, DEFAULT_THREADS, ready));
+
+  /**
+   * GstDloral:async-depth:
+   *
+   * Number of frames that may be computed while further ones come in. 0: each
+   * frame is computed in the thread that brings it.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_ASYNC_DEPTH,
+      g_param_spec_uint ("async-depth", "Async depth",
+          "Number of frames in flight (0 = compute in the calling thread)",
+          0, MAX_ASYNC_DEPTH, DEFAULT_ASYNC_DEPTH, ready));
+
+  /**
+   * GstDloral:color-fix:
+   *
+   * Correction of the result's colours against those of the input.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_COLOR_FIX,
+      g_param_spec_enum ("color-fix", "Colour correction",
+          "Correction of the result's colours against those of the input",
+          GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, ready));
+
+  /**
+   * GstDloral:stats:
+   *
+   * What was done since the element was started, all but the strings of type
+   * guint64: frames-in and frames-out (frames); latency of the frame measured
+   * last, and encode-time, restore-time and decode-time, the mean times of the
+   * stages (nanoseconds); memory that frames take beside the model (bytes);
+   * device and precision (strings, empty until the model is loaded).
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_STATS,
+      g_param_spec_boxed ("stats", "Statistics",
+          "Frames in and out, latency and mean times of the stages in "
+          "nanoseconds, memory in bytes, device and precision",
+          GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_DEVICE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
+}
+
+static void
+gst_dloral_class_init (GstDloralClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (gst_dloral_debug, "dloral", 0,
+      "video super-resolution by one-step diffusion");
+
+  object_class->set_property = gst_dloral_set_property;
+  object_class->get_property = gst_dloral_get_property;
+  object_class->finalize = gst_dloral_finalize;
+  gst_dloral_install_properties (object_class);
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class,
+      "DLoRAL video super-resolution", "Filter/Effect/Video",
+      "Restores video and enlarges it four times by one-step diffusion",
+      "The gst-dloral developers");
+  element_class->change_state = GST_DEBUG_FUNCPTR (gst_dloral_change_state);
+
+  trans_class->start = GST_DEBUG_FUNCPTR (gst_dloral_start);
+  trans_class->stop = GST_DEBUG_FUNCPTR (gst_dloral_stop);
+  trans_class->submit_input_buffer =
+      GST_DEBUG_FUNCPTR (gst_dloral_submit_input_buffer);
+  trans_class->generate_output =
+      GST_DEBUG_FUNCPTR (gst_dloral_generate_output);
+  trans_class->transform = GST_DEBUG_FUNCPTR (gst_dloral_transform);
+  gst_dloral_install_negotiation (trans_class);
+  gst_dloral_install_events (trans_class);
+}
+
+static void
+gst_dloral_init (GstDloral * self)
+{
+  self->settings = (DloralSettings) {
+    .device = DEFAULT_DEVICE,
+    .precision = DEFAULT_PRECISION,
+    .threads = DEFAULT_THREADS,
+    .async_depth = DEFAULT_ASYNC_DEPTH,
+    .color_fix = DEFAULT_COLOR_FIX,
+  };
+  self->state.stats = (DloralStats) { .device = "", .precision = "" };
+  self->state.position = GST_CLOCK_TIME_NONE;
+  g_mutex_init (&self->state.lock);
+
+  /* Upstream need not start with the size that downstream would like. */
+  gst_base_transform_set_prefer_passthrough (GST_BASE_TRANSFORM (self), FALSE);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The ring, the worker and the rules of engine/dloral.h, kept as strictly as
+ * assertions can.
+ */
+#include "fakeengine.h"
+
+#include <string.h>
+
+#define SCALE 4
+
+typedef struct
+{
+  DloralFrame frame;
+  enum { IDLE, ACQUIRED, SUBMITTED, FINISHED, COLLECTED } state;
+} Slot;
+
+struct _DloralModel
+{
+  gint refs;
+};
+
+struct _DloralStream
+{
+  DloralModel *model;
+  DloralStreamParams params;
+  guint n_slots;
+  Slot *slots;
+
+  GMutex lock;
+  GCond cond;
+  GQueue submitted, finished;   /* Slot */
+  guint count;                  /* frames submitted so far */
+  guint epoch;
+  gboolean flushing, stopping;
+  GThread *worker;
+};
+
+FakeEngine fake_engine;
+
+void
+fake_engine_reset (void)
+{
+  g_assert_cmpint (g_atomic_int_get (&fake_engine.models), ==, 0);
+  g_assert_cmpint (g_atomic_int_get (&fake_engine.streams), ==, 0);
+  g_assert_cmpint (g_atomic_int_get (&fake_engine.held), ==, 0);
+  memset (&fake_engine, 0, sizeof fake_engine);
+  fake_engine.failing_frame = FAKE_NO_FRAME;
+}
+
+GQuark
+dloral_error_quark (void)
+{
+  return g_quark_from_static_string ("dloral-error-quark");
+}
+
+/* --- Model ------------------------------------------------------------------ */
+
+DloralModel *
+dloral_model_open (const DloralModelParams * params, GError ** error)
+{
+  DloralModel *model;
+
+  g_usleep (fake_engine.open_us);
+  if (g_str_equal (params->path, FAKE_MODEL_MISSING)) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND, "no such file");
+    return NULL;
+  }
+  if (g_str_equal (params->path, FAKE_MODEL_BROKEN)) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_FILE, "no header");
+    return NULL;
+  }
+  if (g_str_equal (params->path, FAKE_MODEL_HUGE)) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "too large");
+    return NULL;
+  }
+  model = g_new0 (DloralModel, 1);
+  model->refs = 1;
+  g_atomic_int_inc (&fake_engine.models);
+  return model;
+}
+
+DloralModel *
+dloral_model_ref (DloralModel * model)
+{
+  g_atomic_int_inc (&model->refs);
+  return model;
+}
+
+void
+dloral_model_unref (DloralModel * model)
+{
+  if (g_atomic_int_dec_and_test (&model->refs)) {
+    g_free (model);
+    g_atomic_int_add (&fake_engine.models, -1);
+  }
+}
+
+const char *
+dloral_model_get_device_name (const DloralModel * model)
+{
+  return "fake";
+}
+
+const char *
+dloral_model_get_precision_name (const DloralModel * model)
+{
+  return "u8";
+}
+
+/* --- Frames ----------------------------------------------------------------- */
+
+static void
+compute (DloralStream * s, Slot * slot, guint number)
+{
+  DloralFrame *f = &slot->frame;
+  int width = s->params.width, height = s->params.height, x, y;
+  guint8 *hr = (guint8 *) f->hr;
+
+  g_usleep (fake_engine.frame_us);
+  for (y = 0; y < height * SCALE; y++)
+    for (x = 0; x < width * SCALE; x++)
+      memcpy (hr + y * f->hr_stride + 3 * x,
+          f->lq + y / SCALE * f->lq_stride + 3 * (x / SCALE), 3);
+  f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
+  if (number == fake_engine.failing_frame)
+    g_set_error (&f->error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+        "frame %u failed", number);
+  g_atomic_int_inc (&fake_engine.frames);
+  if (f->discont)
+    g_atomic_int_inc (&fake_engine.disconts);
+}
+
+/* Computes the oldest submitted frame; with the lock, which it lets go
+ * meanwhile. */
+static void
+compute_oldest (DloralStream * s)
+{
+  Slot *slot = g_queue_pop_head (&s->submitted);
+  guint epoch = s->epoch, number = s->count++;
+
+  g_mutex_unlock (&s->lock);
+  compute (s, slot, number);
+  g_mutex_lock (&s->lock);
+  if (epoch == s->epoch) {
+    slot->state = FINISHED;
+    g_queue_push_tail (&s->finished, slot);
+  } else {
+    g_clear_error (&slot->frame.error);
+    slot->state = IDLE;
+  }
+  g_cond_broadcast (&s->cond);
+}
+
+static gpointer
+work (gpointer data)
+{
+  DloralStream *s = data;
+
+  g_mutex_lock (&s->lock);
+  while (!s->stopping) {
+    if (!s->flushing && !g_queue_is_empty (&s->submitted))
+      compute_oldest (s);
+    else
+      g_cond_wait (&s->cond, &s->lock);
+  }
+  g_mutex_unlock (&s->lock);
+  return NULL;
+}
+
+/* --- Stream ----------------------------------------------------------------- */
+
+static void
+slot_init (Slot * slot, const DloralStreamParams * params)
+{
+  /* Strides wider than a row, as any engine may have them. */
+  slot->frame.lq_stride = 3 * params->width + 5;
+  slot->frame.lq = g_malloc0 (slot->frame.lq_stride * params->height);
+  slot->frame.hr_stride = 3 * SCALE * params->width + 7;
+  slot->frame.hr = g_malloc0 (slot->frame.hr_stride * SCALE * params->height);
+}
+
+DloralStream *
+dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
+    GError ** error)
+{
+  DloralStream *s;
+  guint i;
+
+  if (fake_engine.fail_stream) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
+    return NULL;
+  }
+  s = g_new0 (DloralStream, 1);
+  s->model = dloral_model_ref (model);
+  s->params = *params;
+  g_mutex_init (&s->lock);
+  g_cond_init (&s->cond);
+  s->n_slots = MAX (1, params->async_depth) + 1;
+  s->slots = g_new0 (Slot, s->n_slots);
+  for (i = 0; i < s->n_slots; i++)
+    slot_init (&s->slots[i], params);
+  if (params->async_depth > 0)
+    s->worker = g_thread_new ("fake", work, s);
+  g_atomic_int_inc (&fake_engine.streams);
+  g_atomic_int_inc (&fake_engine.streams_made);
+  return s;
+}
+
+void
+dloral_stream_free (DloralStream * s)
+{
+  guint i;
+
+  g_mutex_lock (&s->lock);
+  s->stopping = TRUE;
+  g_cond_broadcast (&s->cond);
+  g_mutex_unlock (&s->lock);
+  if (s->worker)
+    g_thread_join (s->worker);
+  for (i = 0; i < s->n_slots; i++) {
+    g_assert (s->slots[i].state != ACQUIRED && s->slots[i].state != COLLECTED);
+    g_clear_error (&s->slots[i].frame.error);
+    g_free (s->slots[i].frame.lq);
+    g_free ((gpointer) s->slots[i].frame.hr);
+  }
+  g_free (s->slots);
+  g_mutex_clear (&s->lock);
+  g_cond_clear (&s->cond);
+  dloral_model_unref (s->model);
+  g_free (s);
+  g_atomic_int_add (&fake_engine.streams, -1);
+}
+
+gsize
+dloral_stream_get_memory (const DloralStream * s)
+{
+  return s->n_slots * 1000;
+}
+
+static Slot *
+find_idle (DloralStream * s)
+{
+  Slot *idle = NULL;
+  gint busy = 1;
+  guint i;
+
+  for (i = 0; i < s->n_slots; i++) {
+    if (s->slots[i].state == IDLE)
+      idle = &s->slots[i];
+    else
+      busy++;
+  }
+  if (idle && busy > fake_engine.most_in_flight)
+    fake_engine.most_in_flight = busy;
+  return idle;
+}
+
+DloralFrame *
+dloral_stream_acquire (DloralStream * s)
+{
+  Slot *slot = NULL;
+
+  g_mutex_lock (&s->lock);
+  while (!s->flushing && !(slot = find_idle (s)))
+    g_cond_wait (&s->cond, &s->lock);
+  if (slot) {
+    slot->state = ACQUIRED;
+    slot->frame.discont = FALSE;
+    g_atomic_int_inc (&fake_engine.held);
+  }
+  g_mutex_unlock (&s->lock);
+  return slot ? &slot->frame : NULL;
+}
+
+static void
+set_state (DloralStream * s, DloralFrame * frame, int from, int to,
+    GQueue * queue)
+{
+  Slot *slot = (Slot *) frame;
+
+  g_mutex_lock (&s->lock);
+  g_assert_cmpint (slot->state, ==, from);
+  slot->state = to;
+  if (queue)
+    g_queue_push_tail (queue, slot);
+  g_cond_broadcast (&s->cond);
+  g_mutex_unlock (&s->lock);
+  g_atomic_int_add (&fake_engine.held, -1);
+}
+
+void
+dloral_stream_submit (DloralStream * s, DloralFrame * frame)
+{
+  set_state (s, frame, ACQUIRED, SUBMITTED, &s->submitted);
+}
+
+void
+dloral_stream_cancel (DloralStream * s, DloralFrame * frame)
+{
+  set_state (s, frame, ACQUIRED, IDLE, NULL);
+}
+
+void
+dloral_stream_release (DloralStream * s, DloralFrame * frame)
+{
+  g_clear_error (&frame->error);
+  set_state (s, frame, COLLECTED, IDLE, NULL);
+}
+
+DloralFrame *
+dloral_stream_collect (DloralStream * s, gboolean wait)
+{
+  Slot *slot = NULL;
+
+  g_mutex_lock (&s->lock);
+  if (!s->worker && !s->flushing && !g_queue_is_empty (&s->submitted))
+    compute_oldest (s);
+  while (!s->flushing && !(slot = g_queue_pop_head (&s->finished)) && wait)
+    g_cond_wait (&s->cond, &s->lock);
+  if (slot) {
+    slot->state = COLLECTED;
+    g_atomic_int_inc (&fake_engine.held);
+  }
+  g_mutex_unlock (&s->lock);
+  return slot ? &slot->frame : NULL;
+}
+
+void
+dloral_stream_set_flushing (DloralStream * s, gboolean flushing)
+{
+  Slot *slot;
+
+  g_mutex_lock (&s->lock);
+  if (s->flushing && !flushing) {
+    s->epoch++;
+    while ((slot = g_queue_pop_head (&s->submitted))
+        || (slot = g_queue_pop_head (&s->finished))) {
+      g_clear_error (&slot->frame.error);
+      slot->state = IDLE;
+    }
+  }
+  s->flushing = flushing;
+  g_cond_broadcast (&s->cond);
+  g_mutex_unlock (&s->lock);
+}

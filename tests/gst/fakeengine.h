@@ -1,0 +1,42 @@
+/* An engine without a model: implements engine/dloral.h by repeating every
+ * pixel four by four, as slowly and as badly as a test asks for.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "engine/dloral.h"
+
+G_BEGIN_DECLS
+
+#define FAKE_NO_FRAME G_MAXUINT
+
+typedef struct
+{
+  /* Set by tests between fake_engine_reset () and the element's start. */
+  gulong open_us;               /* dloral_model_open () takes so long */
+  gulong frame_us;              /* one frame takes so long */
+  guint failing_frame;          /* this submitted frame of a stream fails */
+  gboolean fail_stream;         /* dloral_stream_new () fails */
+
+  /* Atomic, read by tests. */
+  gint models, streams;         /* alive */
+  gint streams_made;
+  gint frames;                  /* computed */
+  gint disconts;                /* computed with `discont` */
+  gint most_in_flight;
+  gint held;                    /* acquired or collected, not yet given back */
+} FakeEngine;
+
+extern FakeEngine fake_engine;
+
+/* Defaults: at once, without failure. Nothing may be alive. */
+void fake_engine_reset (void);
+
+/* A model path that can be opened, and two that cannot. */
+#define FAKE_MODEL_GOOD "good"
+#define FAKE_MODEL_MISSING "missing"
+#define FAKE_MODEL_BROKEN "broken"
+#define FAKE_MODEL_HUGE "huge"
+
+G_END_DECLS

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Shared by the element's tests.
+ */
+#include "harness.h"
+
+#include "gst/gstdloral.h"
+
+void
+harness_setup (void)
+{
+  static gsize registered = 0;
+
+  if (g_once_init_enter (&registered)) {
+    fail_unless (GST_ELEMENT_REGISTER (dloral, NULL));
+    g_once_init_leave (&registered, 1);
+  }
+  fake_engine_reset ();
+}
+
+GstHarness *
+harness_new (const gchar * sink_caps, const gchar * property, ...)
+{
+  GstElement *element = gst_element_factory_make ("dloral", NULL);
+  GstHarness *h;
+  va_list args;
+
+  g_object_set (element, "model", FAKE_MODEL_GOOD, NULL);
+  va_start (args, property);
+  g_object_set_valist (G_OBJECT (element), property, args);
+  va_end (args);
+  h = gst_harness_new_with_element (element, "sink", "src");
+  gst_object_unref (element);
+  if (sink_caps)
+    gst_harness_set_src_caps_str (h, sink_caps);
+  return h;
+}
+
+void
+harness_end (GstHarness * h)
+{
+  gst_harness_teardown (h);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.held), 0);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.streams), 0);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.models), 0);
+}
+
+GstBuffer *
+harness_frame (const gchar * text, guint n)
+{
+  GstCaps *caps = gst_caps_from_string (text);
+  GstVideoInfo info;
+  GstBuffer *buffer;
+
+  fail_unless (gst_video_info_from_caps (&info, caps));
+  gst_caps_unref (caps);
+  buffer = gst_buffer_new_allocate (NULL, GST_VIDEO_INFO_SIZE (&info), NULL);
+  gst_buffer_memset (buffer, 0, 16 + 4 * n, -1);
+  GST_BUFFER_PTS (buffer) = n * FRAME_DURATION;
+  GST_BUFFER_DURATION (buffer) = FRAME_DURATION;
+  GST_BUFFER_OFFSET (buffer) = n;
+  return buffer;
+}
+
+guint
+harness_get_level (GstBuffer * buffer, const gchar * text)
+{
+  GstCaps *caps = gst_caps_from_string (text);
+  GstVideoInfo info;
+  GstVideoFrame frame;
+  const guint8 *row;
+  guint level;
+
+  fail_unless (gst_video_info_from_caps (&info, caps));
+  gst_caps_unref (caps);
+  fail_unless (gst_video_frame_map (&frame, &info, buffer, GST_MAP_READ));
+  row = GST_VIDEO_FRAME_COMP_DATA (&frame, 0);
+  row += info.height / 2 * GST_VIDEO_FRAME_COMP_STRIDE (&frame, 0);
+  level = row[info.width / 2 * GST_VIDEO_FRAME_COMP_PSTRIDE (&frame, 0)];
+  gst_video_frame_unmap (&frame);
+  return level;
+}
+
+void
+harness_expect_frame (GstHarness * h, guint n)
+{
+  GstBuffer *buffer = gst_harness_pull (h);
+
+  fail_unless (buffer != NULL, "frame %u did not come", n);
+  fail_unless_equals_uint64 (GST_BUFFER_PTS (buffer), n * FRAME_DURATION);
+  fail_unless_equals_uint64 (GST_BUFFER_DURATION (buffer), FRAME_DURATION);
+  fail_unless_equals_uint64 (GST_BUFFER_OFFSET (buffer), n);
+  fail_unless_equals_int (gst_buffer_get_size (buffer), 128 * 64 * 3);
+  fail_unless_equals_int (harness_get_level (buffer,
+          "video/x-raw, format=RGB, width=128, height=64"), 16 + 4 * n);
+  gst_buffer_unref (buffer);
+}
+
+void
+harness_wait_for (gint * atomic, gint value)
+{
+  gint64 end = g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND;
+
+  while (g_atomic_int_get (atomic) < value) {
+    fail_unless (g_get_monotonic_time () < end, "waited in vain");
+    g_usleep (500);
+  }
+}
+
+GstCaps *
+harness_get_out_caps (GstHarness * h)
+{
+  GstCaps *caps = gst_pad_get_current_caps (h->sinkpad);
+
+  fail_unless (caps != NULL);
+  return caps;
+}
