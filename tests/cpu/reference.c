@@ -1,0 +1,625 @@
+/* Every operator in float64.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "reference.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef void (*Reference) (const DloralOp * op, const double *const *src,
+    double *dst);
+
+/* Element of a packed [h][w][c] array. */
+static gsize
+at (const DloralTensor * t, int y, int x, int c)
+{
+  return ((gsize) y * t->w + x) * t->c + c;
+}
+
+static gsize
+length (const DloralTensor * t)
+{
+  return (gsize) t->h * t->w * t->c;
+}
+
+/* The weight's values in a new array; zeros of `n` where there is none. */
+static float *
+fill (const DloralWeight * weight, gsize n)
+{
+  float *values = g_new0 (float, n);
+
+  if (weight)
+    weight->fill (weight, values);
+  return values;
+}
+
+static double
+activate (double x, DloralAct act)
+{
+  switch (act) {
+    case DLORAL_ACT_RELU:
+      return MAX (x, 0);
+    case DLORAL_ACT_SILU:
+      return x / (1 + exp (-x));
+    case DLORAL_ACT_GELU:
+      return 0.5 * x * (1 + erf (x / sqrt (2)));
+    default:
+      return x;
+  }
+}
+
+/* --- products ------------------------------------------------------------- */
+
+static double
+conv_sum (const DloralOp * op, const double *src, const float *weight, int y,
+    int x, int o)
+{
+  const DloralWeight *w = op->weight;
+  const DloralTensor *s = op->src[0];
+  double sum = 0;
+
+  for (int ky = 0; ky < w->kh; ky++)
+    for (int kx = 0; kx < w->kw; kx++) {
+      int sy = y * op->u.conv.stride + ky - op->u.conv.pad_top;
+      int sx = x * op->u.conv.stride + kx - op->u.conv.pad_left;
+
+      if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
+        continue;
+      for (int i = 0; i < w->i; i++)
+        sum += src[at (s, sy, sx, i)]
+            * weight[((o * w->i + i) * w->kh + ky) * w->kw + kx];
+    }
+  return sum;
+}
+
+static void
+conv (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  float *weight = fill (op->weight, dloral_weight_get_length (op->weight));
+  float *bias = fill (op->bias, d->c);
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int o = 0; o < d->c; o++) {
+        double sum = conv_sum (op, src[0], weight, y, x, o) + bias[o];
+
+        if (op->n_src == 2)
+          sum += src[1][at (d, y, x, o)];
+        dst[at (d, y, x, o)] = activate (sum, op->u.conv.act);
+      }
+  g_free (weight);
+  g_free (bias);
+}
+
+static double
+dot (const float *weight, const double *x, int n)
+{
+  double sum = 0;
+
+  for (int i = 0; i < n; i++)
+    sum += weight[i] * x[i];
+  return sum;
+}
+
+static void
+linear (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  int n = op->weight->i;
+  float *weight = fill (op->weight, dloral_weight_get_length (op->weight));
+  float *bias = fill (op->bias, op->weight->o);
+
+  for (gsize p = 0; p < (gsize) d->h * d->w; p++)
+    for (int o = 0; o < d->c; o++) {
+      const double *x = src[0] + p * n;
+      double y = dot (weight + o * n, x, n) + bias[o];
+
+      if (op->u.linear.geglu)
+        y *= activate (dot (weight + (o + d->c) * n, x, n) + bias[o + d->c],
+            DLORAL_ACT_GELU);
+      else
+        y = activate (y, op->u.linear.act);
+      dst[p * d->c + o] = y + (op->n_src == 2 ? src[1][p * d->c + o] : 0);
+    }
+  g_free (weight);
+  g_free (bias);
+}
+
+/* One query row of one head. Score buffer [keys]. */
+static void
+attend (const DloralOp * op, const double *const *src, double *dst, gsize i,
+    int head, double *score)
+{
+  const DloralTensor *k = op->src[1], *v = op->src[2];
+  gsize keys = (gsize) k->h * k->w;
+  int d = op->u.attention.head_dim;
+  const int *first = op->u.attention.first;
+  const double *q = src[0] + i * op->src[0]->c + first[0] + head * d;
+  double max = -INFINITY, sum = 0;
+
+  for (gsize j = 0; j < keys; j++) {
+    score[j] = 0;
+    for (int e = 0; e < d; e++)
+      score[j] += q[e] * src[1][j * k->c + first[1] + head * d + e];
+    score[j] *= op->u.attention.scale;
+    max = MAX (max, score[j]);
+  }
+  for (gsize j = 0; j < keys; j++)
+    sum += score[j] = exp (score[j] - max);
+  for (int e = 0; e < d; e++) {
+    double out = 0;
+
+    for (gsize j = 0; j < keys; j++)
+      out += score[j] / sum * src[2][j * v->c + first[2] + head * d + e];
+    dst[i * op->dst->c + head * d + e] = out;
+  }
+}
+
+static void
+attention (const DloralOp * op, const double *const *src, double *dst)
+{
+  double *score = g_new (double, (gsize) op->src[1]->h * op->src[1]->w);
+
+  for (gsize i = 0; i < (gsize) op->dst->h * op->dst->w; i++)
+    for (int head = 0; head < op->u.attention.heads; head++)
+      attend (op, src, dst, i, head, score);
+  g_free (score);
+}
+
+/* --- norms ---------------------------------------------------------------- */
+
+static void
+concat (const DloralOp * op, const double *const *src, double *dst)
+{
+  int first = 0;
+
+  for (int i = 0; i < op->n_src; first += op->src[i]->c, i++)
+    for (gsize p = 0; p < (gsize) op->dst->h * op->dst->w; p++)
+      for (int c = 0; c < op->src[i]->c; c++)
+        dst[p * op->dst->c + first + c] = src[i][p * op->src[i]->c + c];
+}
+
+/* Normalises pixels × n values that are `step` apart from pixel to pixel. */
+static void
+normalise (double *x, gsize pixels, int n, int step, double eps,
+    const float *gamma, const float *beta)
+{
+  double mean = 0, variance = 0, count = (double) pixels * n;
+
+  for (gsize p = 0; p < pixels; p++)
+    for (int c = 0; c < n; c++)
+      mean += x[p * step + c] / count;
+  for (gsize p = 0; p < pixels; p++)
+    for (int c = 0; c < n; c++)
+      variance += pow (x[p * step + c] - mean, 2) / count;
+  for (gsize p = 0; p < pixels; p++)
+    for (int c = 0; c < n; c++)
+      x[p * step + c] = (x[p * step + c] - mean) / sqrt (variance + eps)
+          * gamma[c] + beta[c];
+}
+
+static void
+group_norm (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  int size = d->c / op->u.group_norm.groups;
+  float *gamma = fill (op->weight, d->c), *beta = fill (op->bias, d->c);
+
+  concat (op, src, dst);
+  for (int c = 0; c < d->c; c += size)
+    normalise (dst + c, (gsize) d->h * d->w, size, d->c, op->u.group_norm.eps,
+        gamma + c, beta + c);
+  for (gsize i = 0; i < length (d); i++)
+    dst[i] = activate (dst[i], op->u.group_norm.act);
+  g_free (gamma);
+  g_free (beta);
+}
+
+static void
+layer_norm (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  float *gamma = fill (op->weight, d->c), *beta = fill (op->bias, d->c);
+
+  memcpy (dst, src[0], length (d) * sizeof *dst);
+  for (gsize p = 0; p < (gsize) d->h * d->w; p++)
+    normalise (dst + p * d->c, 1, d->c, d->c, op->u.layer_norm.eps, gamma,
+        beta);
+  g_free (gamma);
+  g_free (beta);
+}
+
+/* --- sizes ---------------------------------------------------------------- */
+
+/* Source coordinate of output i. */
+static double
+resize_position (int i, int n_in, int n_out, DloralResizeMode mode)
+{
+  if (mode == DLORAL_RESIZE_NEAREST)
+    return i * n_in / n_out;
+  if (mode == DLORAL_RESIZE_BILINEAR)
+    return MAX ((i + 0.5) * n_in / n_out - 0.5, 0);
+  return n_out == 1 ? 0 : (double) i * (n_in - 1) / (n_out - 1);
+}
+
+/* src at (x, y), bilinear; `border`: coordinates outside are those of the edge,
+ * else there is zero. */
+static double
+sample (const DloralTensor * t, const double *src, double x, double y, int c,
+    gboolean border)
+{
+  double sum = 0;
+
+  if (border) {
+    x = CLAMP (x, 0, t->w - 1);
+    y = CLAMP (y, 0, t->h - 1);
+  }
+  for (int i = 0; i < 4; i++) {
+    double xi = floor (x) + (i & 1), yi = floor (y) + (i >> 1);
+
+    if (xi >= 0 && xi < t->w && yi >= 0 && yi < t->h)
+      sum += (1 - fabs (x - xi)) * (1 - fabs (y - yi))
+          * src[at (t, yi, xi, c)];
+  }
+  return sum;
+}
+
+static void
+resize (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *s = op->src[0], *d = op->dst;
+  DloralResizeMode mode = op->u.resize.mode;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < d->c; c++) {
+        double value = sample (s, src[0],
+            resize_position (x, s->w, d->w, mode),
+            resize_position (y, s->h, d->h, mode), c, TRUE);
+
+        if (mode != DLORAL_RESIZE_NEAREST)
+          value = value * op->u.resize.gain[c % 4]
+              + op->u.resize.offset[c % 4];
+        dst[at (d, y, x, c)] = value;
+      }
+}
+
+static void
+pool (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *s = op->src[0], *d = op->dst;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < d->c; c++)
+        dst[at (d, y, x, c)] = (src[0][at (s, 2 * y, 2 * x, c)]
+            + src[0][at (s, 2 * y, 2 * x + 1, c)]
+            + src[0][at (s, 2 * y + 1, 2 * x, c)]
+            + src[0][at (s, 2 * y + 1, 2 * x + 1, c)]) / 4;
+}
+
+static void
+warp (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < d->c; c++) {
+        const double *flow = src[1] + ((gsize) y * d->w + x) * 2;
+
+        dst[at (d, y, x, c)] = sample (op->src[0], src[0], x + flow[0],
+            y + flow[1], c, op->u.warp.border);
+      }
+}
+
+/* --- retrieval ------------------------------------------------------------ */
+
+/* x̃ᵀ · weight · ỹ of one pair; x and y have c elements. */
+static double
+retrieval_score (const float *weight, const double *x, const double *y, int c)
+{
+  double sum = 0;
+
+  for (int a = 0; a <= c; a++)
+    for (int b = 0; b <= c; b++)
+      sum += (a < c ? x[a] : 1) * weight[a * (c + 1) + b] * (b < c ? y[b] : 1);
+  return sum;
+}
+
+/* Adds one position's part to dst [c]. */
+static void
+retrieve_pair (const DloralOp * op, const float *weight, const float *value,
+    const double *x, const double *y, double *dst)
+{
+  int c = op->dst->c;
+
+  for (int head = 0; head < op->u.retrieval.heads; head++) {
+    double score = retrieval_score (weight + head * (c + 1) * (c + 1), x, y,
+        c);
+    const float *v = value + head * c * (c + 1);
+
+    for (int o = 0; score > 0 && o < c; o++)
+      dst[o] += score * (dot (v + o * (c + 1), y, c) + v[o * (c + 1) + c]);
+  }
+}
+
+static void
+retrieval (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  int reach = op->u.retrieval.window > 0 ? op->u.retrieval.window / 2
+      : MAX (d->h, d->w);
+  float *weight = fill (op->weight, dloral_weight_get_length (op->weight));
+  float *value = fill (op->u.retrieval.value,
+      dloral_weight_get_length (op->u.retrieval.value));
+  float *bias = fill (op->bias, d->c);
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++) {
+      gsize i = at (d, y, x, 0);
+
+      for (int c = 0; c < d->c; c++)
+        dst[i + c] = src[0][i + c] + bias[c];
+      for (int yj = MAX (y - reach, 0); yj <= MIN (y + reach, d->h - 1); yj++)
+        for (int xj = MAX (x - reach, 0); xj <= MIN (x + reach, d->w - 1);
+            xj++)
+          retrieve_pair (op, weight, value, src[0] + i,
+              src[1] + at (d, yj, xj, 0), dst + i);
+    }
+  g_free (weight);
+  g_free (value);
+  g_free (bias);
+}
+
+/* --- pictures ------------------------------------------------------------- */
+
+/* Keys' cubic with parameter a. */
+static double
+cubic (double x, double a)
+{
+  x = fabs (x);
+  if (x < 1)
+    return (a + 2) * x * x * x - (a + 3) * x * x + 1;
+  return x < 2 ? a * (x * x * x - 5 * x * x + 8 * x - 4) : 0;
+}
+
+/* Output i of a line of n values, `step` apart, Pillow's way: weights outside
+ * the line do not count, the rest are divided by their sum and rounded to 22
+ * bits; the result is rounded to a byte. */
+static double
+upsample_value (const double *line, int n, int step, int i, int scale)
+{
+  double center = (i + 0.5) / scale, sum = 0, total = 0;
+
+  for (int j = 0; j < n; j++)
+    total += cubic (j + 0.5 - center, -0.5);
+  for (int j = 0; j < n; j++)
+    sum += line[(gsize) j * step]
+        * round (cubic (j + 0.5 - center, -0.5) / total * (1 << 22));
+  return CLAMP (floor (sum / (1 << 22) + 0.5), 0, 255);
+}
+
+static void
+upsample (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *s = op->src[0], *d = op->dst;
+  int scale = op->u.upsample.scale, w = s->w * scale, h = s->h * scale;
+  double *wide = g_new (double, (gsize) s->h * w * 3);
+
+  for (int y = 0; y < s->h; y++)
+    for (int x = 0; x < w; x++)
+      for (int c = 0; c < 3; c++)
+        wide[((gsize) y * w + x) * 3 + c] =
+            upsample_value (src[0] + at (s, y, 0, c), s->w, 3, x, scale);
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < 3; c++)
+        dst[at (d, y, x, c)] = upsample_value (wide + MIN (x, w - 1) * 3 + c,
+            s->h, w * 3, MIN (y, h - 1), scale);
+  g_free (wide);
+}
+
+static double
+shrink_value (const DloralTensor * t, const double *src, double y, double x,
+    int c)
+{
+  double sum = 0;
+
+  for (int j = -1; j <= 2; j++)
+    for (int i = -1; i <= 2; i++) {
+      int sy = floor (y) + j, sx = floor (x) + i;
+
+      sum += cubic (y - sy, -0.75) * cubic (x - sx, -0.75)
+          * src[at (t, CLAMP (sy, 0, t->h - 1), CLAMP (sx, 0, t->w - 1), c)];
+    }
+  return sum / 127.5 - 1;
+}
+
+static void
+shrink (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  double factor = op->u.shrink.factor;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < 3; c++)
+        dst[at (d, y, x, c)] = shrink_value (op->src[0], src[0],
+            (y + 0.5) * factor - 0.5, (x + 0.5) * factor - 0.5, c);
+}
+
+/* Where a picture's sample is in a tensor of patches. */
+static gsize
+patch_index (const DloralTensor * t, int patch, int y, int x, int c)
+{
+  return at (t, y / patch, x / patch, ((y % patch) * patch + x % patch) * 3
+      + c);
+}
+
+static void
+from_picture (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *s = op->src[0];
+
+  for (int y = 0; y < s->h; y++)
+    for (int x = 0; x < s->w; x++)
+      for (int c = 0; c < 3; c++)
+        dst[patch_index (op->dst, op->u.from_picture.patch, y, x, c)] =
+            src[0][at (s, y, x, c)] / 127.5 - 1;
+}
+
+/* Mean and deviation of the visible part of one channel, on [0, 1]. */
+static void
+channel_statistics (const DloralOp * op, const double *picture, int c,
+    double *mean, double *deviation)
+{
+  int h = op->u.to_picture.height, w = op->u.to_picture.width;
+  double n = (double) h * w, square = 0;
+
+  *mean = 0;
+  for (int y = 0; y < h; y++)
+    for (int x = 0; x < w; x++)
+      *mean += picture[at (op->dst, y, x, c)] / n;
+  for (int y = 0; y < h; y++)
+    for (int x = 0; x < w; x++)
+      square += pow (picture[at (op->dst, y, x, c)] - *mean, 2);
+  *deviation = sqrt ((n > 1 ? square / (n - 1) : 0) + 1e-5);
+}
+
+static void
+adain (const DloralOp * op, double *x, const double *lq)
+{
+  for (int c = 0; c < 3; c++) {
+    double mean, deviation, lq_mean, lq_deviation;
+
+    channel_statistics (op, x, c, &mean, &deviation);
+    channel_statistics (op, lq, c, &lq_mean, &lq_deviation);
+    for (gsize p = 0; p < length (op->dst) / 3; p++)
+      x[3 * p + c] = (x[3 * p + c] - mean) / deviation * lq_deviation
+          + lq_mean;
+  }
+}
+
+/* The binomial kernel at one place of the visible part, edges repeated. */
+static double
+blur_value (const DloralOp * op, const double *x, int y0, int x0, int c,
+    int dilation)
+{
+  static const double kernel[3] = { 0.25, 0.5, 0.25 };
+  double sum = 0;
+
+  for (int j = 0; j < 3; j++)
+    for (int i = 0; i < 3; i++) {
+      int yi = y0 + (j - 1) * dilation, xi = x0 + (i - 1) * dilation;
+
+      sum += kernel[j] * kernel[i] * x[at (op->dst,
+              CLAMP (yi, 0, op->u.to_picture.height - 1),
+              CLAMP (xi, 0, op->u.to_picture.width - 1), c)];
+    }
+  return sum;
+}
+
+/* Replaces x by its low frequencies and adds the high ones to `high`, unless
+ * that is NULL. */
+static void
+split_frequencies (const DloralOp * op, double *x, double *high)
+{
+  double *low = g_new (double, length (op->dst));
+
+  for (int dilation = 1; dilation <= 16; dilation *= 2) {
+    memcpy (low, x, length (op->dst) * sizeof *low);
+    for (int y = 0; y < op->u.to_picture.height; y++)
+      for (int col = 0; col < op->u.to_picture.width; col++)
+        for (int c = 0; c < 3; c++)
+          low[at (op->dst, y, col, c)] = blur_value (op, x, y, col, c,
+              dilation);
+    for (gsize i = 0; high && i < length (op->dst); i++)
+      high[i] += x[i] - low[i];
+    memcpy (x, low, length (op->dst) * sizeof *low);
+  }
+  g_free (low);
+}
+
+static void
+wavelet (const DloralOp * op, double *x, double *lq)
+{
+  gsize n = length (op->dst);
+  double *high = g_new0 (double, n);
+
+  split_frequencies (op, x, high);
+  split_frequencies (op, lq, NULL);
+  for (gsize i = 0; i < n; i++)
+    x[i] = high[i] + lq[i];
+  g_free (high);
+}
+
+/* x and lq on [0, 1]. Without a correction values are rounded to bytes; with
+ * one they are truncated, corrected and rounded. */
+static void
+correct (const DloralOp * op, double *x, double *lq)
+{
+  if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_NONE)
+    return;
+  for (gsize i = 0; i < length (op->dst); i++)
+    x[i] = floor (x[i] * 255) / 255;
+  if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_ADAIN)
+    adain (op, x, lq);
+  else
+    wavelet (op, x, lq);
+}
+
+static void
+to_picture (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+  double *lq = g_new (double, length (d));
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < 3; c++) {
+        gsize i = at (d, y, x, c);
+        double value = src[0][patch_index (op->src[0],
+                op->u.to_picture.patch, y, x, c)];
+
+        if (op->u.to_picture.lq_residual)
+          value += src[1][i] / 127.5 - 1;
+        /* In the order that keeps whole bytes whole. */
+        dst[i] = CLAMP (value * 127.5 + 127.5, 0, 255) / 255;
+        lq[i] = src[1][i] / 255;
+      }
+  correct (op, dst, lq);
+  for (gsize i = 0; i < length (d); i++)
+    dst[i] = floor (CLAMP (dst[i], 0, 1) * 255 + 0.5);
+  g_free (lq);
+}
+
+/* -------------------------------------------------------------------------- */
+
+static const Reference references[DLORAL_N_OPS] = {
+  [DLORAL_OP_CONV] = conv,
+  [DLORAL_OP_LINEAR] = linear,
+  [DLORAL_OP_GROUP_NORM] = group_norm,
+  [DLORAL_OP_LAYER_NORM] = layer_norm,
+  [DLORAL_OP_ATTENTION] = attention,
+  [DLORAL_OP_RESIZE] = resize,
+  [DLORAL_OP_POOL] = pool,
+  [DLORAL_OP_WARP] = warp,
+  [DLORAL_OP_CONCAT] = concat,
+  [DLORAL_OP_RETRIEVAL] = retrieval,
+  [DLORAL_OP_UPSAMPLE] = upsample,
+  [DLORAL_OP_SHRINK] = shrink,
+  [DLORAL_OP_FROM_PICTURE] = from_picture,
+  [DLORAL_OP_TO_PICTURE] = to_picture,
+};
+
+double *
+dloral_reference_run (const DloralOp * op, const double *const *src)
+{
+  double *dst = g_new (double, length (op->dst));
+
+  references[op->kind] (op, src, dst);
+  return dst;
+}
