@@ -48,6 +48,7 @@ has_isa (dnnl_cpu_isa_t isa)
 static void
 cpu_close (DloralDevice *device)
 {
+  dloral_team_free (device->team);
   if (device->weights)
     dloral_weights_free (device->weights);
   if (device->engine)
@@ -72,6 +73,7 @@ cpu_open (DloralPrecision precision, int threads, GError **error)
     return NULL;
   }
   device->threads = threads > 0 ? threads : omp_get_num_procs ();
+  device->team = dloral_team_new (device->threads);
   device->amx = has_isa (dnnl_cpu_isa_avx512_core_amx);
   device->act_dtype = precision != DLORAL_PRECISION_F32
       && has_isa (dnnl_cpu_isa_avx512_core_bf16) ? DLORAL_BF16 : DLORAL_F32;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/backend.h"
+#include "team.h"
 #include "weights.h"
 
 G_BEGIN_DECLS
@@ -13,6 +14,7 @@ struct _DloralDevice
 {
   dnnl_engine_t engine;
   DloralWeights *weights;
+  DloralTeam *team;
   DloralDtype act_dtype;
   gboolean amx;                 /* has tiles, far faster in bf16 than vectors */
   int threads;                  /* >= 1 */

@@ -154,7 +154,7 @@ set_pads (DloralMatrixParams *m, const DloralProductParams *p)
       p->pad_left);
 }
 
-/* oneDNN 2.6's convolution on gemm, its last resort without AVX2, adds the wrong
+/* oneDNN 2.6's convolution on gemm, its last resort without AVX2, adds wrong
  * elements of an operand. */
 static gboolean
 is_broken (const char *name, const Way *way, const DloralProductParams *p)
