@@ -1,10 +1,11 @@
-/* Packed RGB in any order is copied byte by byte; everything else, and every
- * change of size, is GstVideoConverter's work.
+/* Packed RGB in any order is copied byte by byte, YUV and grey go through
+ * dloralyuv.c; changes of size are GstVideoConverter's work.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "dloralconvert.h"
 #include "dloralcaps.h"
+#include "dloralyuv.h"
 
 #include <string.h>
 
@@ -14,23 +15,37 @@
 struct _DloralConvert
 {
   GstVideoInfo in, out;
-  GstVideoInfo lq, hr;          /* RGB, size of `in` and 4 times that */
-  GstVideoInfo fit;             /* RGB, size and range of `out` */
+  DloralMatrix in_matrix, out_matrix;   /* where the format is not RGB */
+  gboolean in_limited, out_limited;     /* where it is: levels 16 ... 235 */
+  GstVideoInfo hr, fit;         /* RGB, 4 times the size of `in`; of `out` */
 
-  GstVideoConverter *to_rgb;    /* in → lq; NULL: packed RGB, copied */
-  GstVideoConverter *from_rgb;  /* hr → out, or → fit; NULL: copied */
-  GstVideoConverter *alpha;     /* in → out, for the alpha alone */
+  GstVideoConverter *resize;    /* hr -> fit; NULL where they are the same */
   guint8 *fitted;               /* [fit.height][fit.stride], or NULL */
+  GstVideoConverter *alpha;     /* in -> out, for the alpha alone; or NULL */
 };
 
 /* --- Packed RGB ----------------------------------------------------------- */
 
-/* Full-range RGB in some order of bytes. */
-static gboolean
-dloral_info_is_plain_rgb (const GstVideoInfo * info)
+/* Levels of one row, 0 ... 255 to 16 ... 235 or back. */
+static void
+dloral_rgb_limit_row (guint8 * rgb, gint n)
 {
-  return GST_VIDEO_INFO_IS_RGB (info)
-      && info->colorimetry.range != GST_VIDEO_COLOR_RANGE_16_235;
+  gint i;
+
+  for (i = 0; i < n; i++)
+    rgb[i] = 16 + (rgb[i] * 219 + 127) / 255;
+}
+
+static void
+dloral_rgb_expand_row (guint8 * rgb, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i++) {
+    gint level = ((CLAMP (rgb[i], 16, 235) - 16) * 255 + 109) / 219;
+
+    rgb[i] = level;
+  }
 }
 
 static void
@@ -38,9 +53,9 @@ dloral_rgb_unpack_row (const guint8 * src, const GstVideoInfo * info,
     guint8 * rgb, gint width)
 {
   const gint step = GST_VIDEO_INFO_COMP_PSTRIDE (info, 0);
-  const guint8 *r = src + GST_VIDEO_INFO_COMP_OFFSET (info, 0);
-  const guint8 *g = src + GST_VIDEO_INFO_COMP_OFFSET (info, 1);
-  const guint8 *b = src + GST_VIDEO_INFO_COMP_OFFSET (info, 2);
+  const guint8 *r = src + GST_VIDEO_INFO_COMP_POFFSET (info, 0);
+  const guint8 *g = src + GST_VIDEO_INFO_COMP_POFFSET (info, 1);
+  const guint8 *b = src + GST_VIDEO_INFO_COMP_POFFSET (info, 2);
   gint x;
 
   for (x = 0; x < width; x++) {
@@ -55,9 +70,9 @@ dloral_rgb_pack_row (const guint8 * rgb, const GstVideoInfo * info,
     guint8 * dst, gint width)
 {
   const gint step = GST_VIDEO_INFO_COMP_PSTRIDE (info, 0);
-  guint8 *r = dst + GST_VIDEO_INFO_COMP_OFFSET (info, 0);
-  guint8 *g = dst + GST_VIDEO_INFO_COMP_OFFSET (info, 1);
-  guint8 *b = dst + GST_VIDEO_INFO_COMP_OFFSET (info, 2);
+  guint8 *r = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 0);
+  guint8 *g = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 1);
+  guint8 *b = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 2);
   gint x;
 
   for (x = 0; x < width; x++) {
@@ -72,9 +87,9 @@ dloral_rgb_pack_row (const guint8 * rgb, const GstVideoInfo * info,
 static gint
 dloral_info_get_fourth_offset (const GstVideoInfo * info)
 {
-  return 6 - GST_VIDEO_INFO_COMP_OFFSET (info, 0)
-      - GST_VIDEO_INFO_COMP_OFFSET (info, 1)
-      - GST_VIDEO_INFO_COMP_OFFSET (info, 2);
+  return 6 - GST_VIDEO_INFO_COMP_POFFSET (info, 0)
+      - GST_VIDEO_INFO_COMP_POFFSET (info, 1)
+      - GST_VIDEO_INFO_COMP_POFFSET (info, 2);
 }
 
 static void
@@ -88,7 +103,8 @@ dloral_rgb_set_opaque (guint8 * dst, const GstVideoInfo * info, gint width)
 }
 
 static void
-dloral_rgb_unpack (GstVideoFrame * in, guint8 * rgb, gsize stride)
+dloral_rgb_unpack (GstVideoFrame * in, gboolean limited, guint8 * rgb,
+    gsize stride)
 {
   const GstVideoInfo *info = &in->info;
   const guint8 *src = GST_VIDEO_FRAME_PLANE_DATA (in, 0);
@@ -99,29 +115,39 @@ dloral_rgb_unpack (GstVideoFrame * in, guint8 * rgb, gsize stride)
       memcpy (rgb, src, 3 * (gsize) info->width);
     else
       dloral_rgb_unpack_row (src, info, rgb, info->width);
+    if (limited)
+      dloral_rgb_expand_row (rgb, 3 * info->width);
     src += GST_VIDEO_FRAME_PLANE_STRIDE (in, 0);
     rgb += stride;
   }
 }
 
 static void
-dloral_rgb_pack (const guint8 * rgb, gsize stride, GstVideoFrame * out,
-    gboolean keep_alpha)
+dloral_rgb_pack (const guint8 * rgb, gsize stride, gboolean limited,
+    GstVideoFrame * out, gboolean keep_alpha)
 {
   const GstVideoInfo *info = &out->info;
   guint8 *dst = GST_VIDEO_FRAME_PLANE_DATA (out, 0);
+  const gsize length = 3 * (gsize) info->width;
+  guint8 *row = limited ? g_malloc (length) : NULL;
   gint y;
 
   for (y = 0; y < info->height; y++) {
+    const guint8 *src = rgb + y * stride;
+
+    if (limited) {
+      src = memcpy (row, src, length);
+      dloral_rgb_limit_row (row, length);
+    }
     if (GST_VIDEO_INFO_FORMAT (info) == GST_VIDEO_FORMAT_RGB)
-      memcpy (dst, rgb, 3 * (gsize) info->width);
+      memcpy (dst, src, length);
     else
-      dloral_rgb_pack_row (rgb, info, dst, info->width);
+      dloral_rgb_pack_row (src, info, dst, info->width);
     if (GST_VIDEO_INFO_COMP_PSTRIDE (info, 0) == 4 && !keep_alpha)
       dloral_rgb_set_opaque (dst, info, info->width);
     dst += GST_VIDEO_FRAME_PLANE_STRIDE (out, 0);
-    rgb += stride;
   }
+  g_free (row);
 }
 
 /* --- Converters ----------------------------------------------------------- */
@@ -173,22 +199,6 @@ dloral_converter_new (const GstVideoInfo * in, const GstVideoInfo * out,
           GST_VIDEO_CONVERTER_OPT_THREADS, G_TYPE_UINT, useful, NULL));
 }
 
-/* HR pictures become YUV and grey in one conversion. To RGB they are copied,
- * after a change of size or range if need be: a copy can spare the alpha. */
-static void
-dloral_convert_prepare_output (DloralConvert * c, guint threads)
-{
-  gboolean same_size = c->out.width == c->hr.width
-      && c->out.height == c->hr.height;
-
-  if (!GST_VIDEO_INFO_IS_RGB (&c->out)) {
-    c->from_rgb = dloral_converter_new (&c->hr, &c->out, threads);
-  } else if (!same_size || !dloral_info_is_plain_rgb (&c->out)) {
-    c->from_rgb = dloral_converter_new (&c->hr, &c->fit, threads);
-    c->fitted = g_malloc (c->fit.size);
-  }
-}
-
 DloralConvert *
 dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
     guint threads)
@@ -197,15 +207,18 @@ dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
 
   c->in = *in;
   c->out = *out;
-  dloral_info_set_rgb (&c->lq, in, in->width, in->height);
+  dloral_matrix_init (&c->in_matrix, &in->colorimetry);
+  dloral_matrix_init (&c->out_matrix, &out->colorimetry);
+  c->in_limited = in->colorimetry.range == GST_VIDEO_COLOR_RANGE_16_235;
+  c->out_limited = out->colorimetry.range == GST_VIDEO_COLOR_RANGE_16_235;
   dloral_info_set_rgb (&c->hr, in, in->width * DLORAL_SCALE,
       in->height * DLORAL_SCALE);
   dloral_info_set_rgb (&c->fit, in, out->width, out->height);
-  c->fit.colorimetry.range = out->colorimetry.range;
 
-  if (!dloral_info_is_plain_rgb (in))
-    c->to_rgb = dloral_converter_new (in, &c->lq, threads);
-  dloral_convert_prepare_output (c, threads);
+  if (c->hr.width != c->fit.width || c->hr.height != c->fit.height) {
+    c->resize = dloral_converter_new (&c->hr, &c->fit, threads);
+    c->fitted = g_malloc (c->fit.size);
+  }
   if (GST_VIDEO_INFO_HAS_ALPHA (in) && GST_VIDEO_INFO_HAS_ALPHA (out))
     c->alpha = dloral_converter_new (in, out, threads);
   return c;
@@ -214,8 +227,7 @@ dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
 void
 dloral_convert_free (DloralConvert * c)
 {
-  g_clear_pointer (&c->to_rgb, gst_video_converter_free);
-  g_clear_pointer (&c->from_rgb, gst_video_converter_free);
+  g_clear_pointer (&c->resize, gst_video_converter_free);
   g_clear_pointer (&c->alpha, gst_video_converter_free);
   g_free (c->fitted);
   g_free (c);
@@ -238,31 +250,27 @@ void
 dloral_convert_to_rgb (DloralConvert * c, GstVideoFrame * in, guint8 * rgb,
     gsize stride)
 {
-  if (c->to_rgb) {
-    GstVideoFrame lq = dloral_frame_wrap (&c->lq, rgb, stride);
-
-    gst_video_converter_frame (c->to_rgb, in, &lq);
-  } else {
-    dloral_rgb_unpack (in, rgb, stride);
-  }
+  if (GST_VIDEO_INFO_IS_RGB (&c->in))
+    dloral_rgb_unpack (in, c->in_limited, rgb, stride);
+  else
+    dloral_yuv_to_rgb (&c->in_matrix, in, rgb, stride);
 }
 
 void
 dloral_convert_from_rgb (DloralConvert * c, const guint8 * rgb, gsize stride,
     GstVideoFrame * out)
 {
-  GstVideoFrame hr = dloral_frame_wrap (&c->hr, rgb, stride);
+  if (c->resize) {
+    gsize fit_stride = GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0);
+    GstVideoFrame hr = dloral_frame_wrap (&c->hr, rgb, stride);
+    GstVideoFrame fit = dloral_frame_wrap (&c->fit, c->fitted, fit_stride);
 
-  if (c->fitted) {
-    GstVideoFrame fit = dloral_frame_wrap (&c->fit, c->fitted,
-        GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0));
-
-    gst_video_converter_frame (c->from_rgb, &hr, &fit);
+    gst_video_converter_frame (c->resize, &hr, &fit);
     rgb = c->fitted;
-    stride = GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0);
-  } else if (c->from_rgb) {
-    gst_video_converter_frame (c->from_rgb, &hr, out);
-    return;
+    stride = fit_stride;
   }
-  dloral_rgb_pack (rgb, stride, out, c->alpha != NULL);
+  if (GST_VIDEO_INFO_IS_RGB (&c->out))
+    dloral_rgb_pack (rgb, stride, c->out_limited, out, c->alpha != NULL);
+  else
+    dloral_yuv_from_rgb (&c->out_matrix, out, rgb, stride);
 }

@@ -19,16 +19,20 @@ harness_setup (void)
 }
 
 GstHarness *
-harness_new (const gchar * sink_caps, const gchar * property, ...)
+harness_new (const gchar * sink_caps, const gchar * properties)
 {
   GstElement *element = gst_element_factory_make ("dloral", NULL);
+  gchar **list = g_strsplit (properties ? properties : "", " ", -1), **p;
   GstHarness *h;
-  va_list args;
 
   g_object_set (element, "model", FAKE_MODEL_GOOD, NULL);
-  va_start (args, property);
-  g_object_set_valist (G_OBJECT (element), property, args);
-  va_end (args);
+  for (p = list; *p; p++) {
+    gchar **pair = g_strsplit (*p, "=", 2);
+
+    gst_util_set_object_arg (G_OBJECT (element), pair[0], pair[1]);
+    g_strfreev (pair);
+  }
+  g_strfreev (list);
   h = gst_harness_new_with_element (element, "sink", "src");
   gst_object_unref (element);
   if (sink_caps)

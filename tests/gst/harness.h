@@ -20,10 +20,10 @@ G_BEGIN_DECLS
 /* Call first in every test: registers the element, resets the fake engine. */
 void harness_setup (void);
 
-/* An element with FAKE_MODEL_GOOD, `sink_caps` coming in (may be NULL), and
- * further properties. */
-GstHarness *harness_new (const gchar * sink_caps, const gchar * property, ...)
-    G_GNUC_NULL_TERMINATED;
+/* An element with FAKE_MODEL_GOOD and further properties, written
+ * "name=value name=value" (may be NULL), and `sink_caps` (may be NULL) coming
+ * in. */
+GstHarness *harness_new (const gchar * sink_caps, const gchar * properties);
 
 /* Tears it down and checks that the engine has nothing left. */
 void harness_end (GstHarness * h);

@@ -6,6 +6,17 @@
 
 static const guint depths[] = { 0, 1, 2, 5 };
 
+/* An element of the loop's depth with frames of SMALL_CAPS. */
+static GstHarness *
+new_of_depth (guint depth)
+{
+  gchar *text = g_strdup_printf ("async-depth=%u", depth);
+  GstHarness *h = harness_new (SMALL_CAPS, text);
+
+  g_free (text);
+  return h;
+}
+
 /* Everything that goes in comes out, the first frame too, in order. */
 GST_START_TEST (test_all_frames)
 {
@@ -14,7 +25,7 @@ GST_START_TEST (test_all_frames)
   guint i;
 
   harness_setup ();
-  h = harness_new (SMALL_CAPS, "async-depth", depths[__i__], NULL);
+  h = new_of_depth (depths[__i__]);
   for (i = 0; i < n_frames; i++)
     fail_unless_equals_int (gst_harness_push (h, harness_frame (SMALL_CAPS, i)),
         GST_FLOW_OK);
