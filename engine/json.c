@@ -1,7 +1,7 @@
 /* JSON from files nobody vouches for. json-glib recurses once a nesting level,
  * wraps large integers around, reads 010 as octal, skips comments and keeps the
- * last of two equal keys; its hash tables can be made to collide. A linear look at
- * the text, and a listener while it is parsed, refuse all of that.
+ * last of two equal keys; its hash tables can be made to collide. A linear look
+ * at the text, and a listener while it is parsed, refuse all of that.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -94,8 +94,8 @@ screen (const char *text, gsize length)
             "commas and colons, found more at byte %" G_GSIZE_FORMAT, MAX_KEYS,
             MAX_SEPARATORS, i);
     } else if (!strchr (JSON_SPACE ".+-eEtrufalsn", c)) {
-      return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at byte "
-          "%" G_GSIZE_FORMAT, (guint8) c, i);
+      return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at "
+          "byte %" G_GSIZE_FORMAT, (guint8) c, i);
     }
   }
   if (depth > 0)

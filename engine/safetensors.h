@@ -2,9 +2,10 @@
  *
  * Everything the header claims is checked before it is believed: sizes against
  * the file, shapes against byte ranges, ranges against one another. After
- * dloral_safetensors_open () succeeds, every entry's `data` may be read in full,
- * as long as nobody shortens the file meanwhile: reading a page that is no
- * longer there raises SIGBUS. Replace a model file by renaming, never in place.
+ * dloral_safetensors_open () succeeds, every entry's `data` may be read in
+ * full, as long as nobody shortens the file meanwhile: reading a page that is
+ * no longer there raises SIGBUS. Replace a model file by renaming, never in
+ * place.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -69,7 +70,7 @@ const DloralEntry *dloral_safetensors_find (const DloralSafetensors * file,
 /* As above, and it must have exactly this float shape (`shape` [rank]); else
  * NULL and an error naming file, tensor, what was expected and found. F32, F16
  * and BF16 pass. A trailing run of 1s may be missing or extra, so that a 1×1
- * convolution and a linear layer read the same. An empty tensor never passes. */
+ * convolution and a linear layer read the same. Empty tensors never pass. */
 const DloralEntry *dloral_safetensors_require (const DloralSafetensors * file,
     const char *name, int rank, const gint64 * shape, GError ** error);
 

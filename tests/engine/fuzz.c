@@ -16,7 +16,12 @@
 
 static int mutations = 20000;
 
-static const struct { const char *name; int rank; gint64 shape[2]; } tensors[] = {
+static const struct
+{
+  const char *name;
+  int rank;
+  gint64 shape[2];
+} tensors[] = {
   {"a", 2, {3, 5}},
   {"b", 1, {7}},
   {"c.weight", 2, {2, 2}},
