@@ -85,15 +85,14 @@ edit_run (GByteArray * bytes, GRand * rand)
 {
   guint at = g_rand_int_range (rand, 0, bytes->len);
   guint n = g_rand_int_range (rand, 1, 64);
-  guint8 *run;
+  guint8 run[64];
 
   n = MIN (n, bytes->len - at);
-  run = g_memdup2 (bytes->data + at, n);
+  memcpy (run, bytes->data + at, n);
   if (g_rand_boolean (rand))
     replace (bytes, at, n, NULL, 0);
   if (g_rand_boolean (rand))
     replace (bytes, g_rand_int_range (rand, 0, bytes->len + 1), 0, run, n);
-  g_free (run);
 }
 
 /* A header length that fits the file again, so that mutants get past it. */
