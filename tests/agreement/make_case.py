@@ -219,7 +219,8 @@ def write_results(model, frames, folder):
     for t, frame in enumerate(frames):
         result = model.restore(frame)
         for name in ("latent", "flow", "aligned", "fused", "eps"):
-            tensors[f"{name}.{t}"] = result[name].clone()
+            if name != "flow" or t > 0:     # the first frame has none
+                tensors[f"{name}.{t}"] = result[name].clone()
         for fix in COLOR_FIXES:
             pictures[fix].append(reference.finish(
                 result["image"], result["lq_hr"], fix))

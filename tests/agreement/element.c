@@ -1,0 +1,89 @@
+/* The element against PyTorch: raw frames from a file, through a pipeline, into a
+ * file that holds the pictures of the cases.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <gst/gst.h>
+#include <glib/gstdio.h>
+
+#include "case.h"
+
+#define TIMEOUT (120 * GST_SECOND)
+
+/* Runs the pipeline until its end. */
+static void
+play (const char *description)
+{
+  g_autoptr (GError) error = NULL;
+  GstElement *pipeline = gst_parse_launch (description, &error);
+  GstBus *bus;
+  GstMessage *message;
+
+  g_assert_no_error (error);
+  bus = gst_element_get_bus (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  message = gst_bus_timed_pop_filtered (bus, TIMEOUT,
+      GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+  g_assert_nonnull (message);
+  if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR)
+    gst_message_parse_error (message, &error, NULL);
+  g_assert_no_error (error);
+  gst_message_unref (message);
+  gst_object_unref (bus);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (pipeline);
+}
+
+/* What the element makes of the case's frames, all pictures in a row. */
+static guint8 *
+upscale (const AgreementCase *c, DloralColorFix fix, gsize *size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *out = NULL, *description = NULL;
+  char *content;
+  int fd = g_file_open_tmp ("agreement-XXXXXX.raw", &out, &error);
+
+  g_assert_no_error (error);
+  g_close (fd, NULL);
+  description = g_strdup_printf ("filesrc location=\"%s\" ! "
+      "rawvideoparse format=rgb width=%d height=%d framerate=25/1 "
+      "plane-strides=\"<(int)%d>\" ! "
+      "dloral model=\"%s\" precision=f32 color-fix=%s ! "
+      "filesink location=\"%s\"", c->lq_path, c->width, c->height,
+      3 * c->width, c->model, agreement_color_fix_get_name (fix), out);
+  play (description);
+  g_file_get_contents (out, &content, size, &error);
+  g_assert_no_error (error);
+  g_unlink (out);
+  return (guint8 *) content;
+}
+
+static void
+test_case (gconstpointer folder)
+{
+  AgreementCase *c = agreement_case_require (folder);
+  gsize picture_size = (gsize) 16 * c->width * c->height * 3;
+
+  for (guint i = 0; i < G_N_ELEMENTS (agreement_color_fixes); i++) {
+    DloralColorFix fix = agreement_color_fixes[i];
+    gsize size;
+    g_autofree guint8 *pictures = upscale (c, fix, &size);
+
+    /* Every frame leaves, the first one too. */
+    g_assert_cmpuint (size, ==, c->n_frames * picture_size);
+    agreement_check_pictures (agreement_color_fix_get_name (fix),
+        pictures + c->first_picture * picture_size, c->pictures[fix],
+        (c->n_frames - c->first_picture) * picture_size);
+  }
+  agreement_case_free (c);
+}
+
+/* Arguments: folders with further cases. */
+int
+main (int argc, char **argv)
+{
+  gst_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+  agreement_add_cases ("/element/%s", argc - 1, argv + 1, test_case);
+  return g_test_run ();
+}
