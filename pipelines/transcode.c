@@ -1,0 +1,534 @@
+/* A file in, the same file with its video restored out, see transcode.h.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "transcode.h"
+
+#include <gio/gio.h>
+#include <gst/pbutils/pbutils.h>
+#include <string.h>
+
+/* Compressed data may pile up while the muxer waits for the other stream. */
+#define UNLIMITED "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
+
+/* Pictures are turned upright and deinterlaced, one frame for a frame; no
+ * element here adds, drops or restamps one. */
+#define VIDEO \
+  "videoflip video-direction=auto ! deinterlace fields=top ! videoconvert" \
+  " ! dloral name=restore" \
+  " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0" \
+  " ! videoconvert ! video/x-raw,format=I420" \
+  " ! x264enc pass=qual quantizer=18 speed-preset=faster" \
+  " ! video/x-h264,profile=high ! " UNLIMITED
+
+static const char *const muxers[] = {
+  [CONTAINER_MATROSKA] = "matroskamux",
+  [CONTAINER_MP4] = "mp4mux",
+};
+
+/* For audio that the container cannot carry as it is. */
+static const char *const audio_encoders[] = {
+  [CONTAINER_MATROSKA] = "flacenc",
+  [CONTAINER_MP4] = "avenc_aac bitrate=192000",
+};
+
+struct _Transcode
+{
+  const TranscodeParams *params;
+  GMainLoop *loop;
+  GstElement *pipeline, *mux;
+  GstElement *video;            /* the bin described by VIDEO */
+  Progress progress;
+  Picture picture;
+  gboolean has_video;
+  char *missing;                /* description of a plugin that is not there */
+  GError *error;                /* the first one */
+
+  GMutex lock;                  /* guards what follows */
+  guint n_frames;
+  int width, height;
+  GstClockTime position, duration;
+};
+
+/* --- Errors -------------------------------------------------------------- */
+
+static void
+fail (Transcode * self, int code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+static void
+fail (Transcode * self, int code, const char *format, ...)
+{
+  va_list args;
+
+  if (!self->error) {
+    va_start (args, format);
+    self->error = g_error_new_valist (G_IO_ERROR, code, format, args);
+    va_end (args);
+  }
+  g_main_loop_quit (self->loop);
+}
+
+/* Names the file; GStreamer's own sentences mostly do not. */
+static void
+fail_from_message (Transcode * self, GstMessage * message)
+{
+  g_autoptr (GError) error = NULL;
+  const char *in = self->params->in;
+  const char *name = GST_OBJECT_NAME (GST_MESSAGE_SRC (message));
+
+  gst_message_parse_error (message, &error, NULL);
+  g_strdelimit (error->message, "\n", ' ');
+  if (g_error_matches (error, GST_RESOURCE_ERROR,
+          GST_RESOURCE_ERROR_NO_SPACE_LEFT))
+    fail (self, G_IO_ERROR_NO_SPACE, "the disk is full");
+  else if (strcmp (name, "out") == 0)
+    fail (self, G_IO_ERROR_FAILED, "the result cannot be written to \"%s\"",
+        self->params->out);
+  else if (self->missing && !self->has_video)
+    fail (self, G_IO_ERROR_FAILED,
+        "\"%s\" cannot be decoded: there is no plugin for %s", in,
+        self->missing);
+  else if (error->domain == GST_STREAM_ERROR && !self->has_video)
+    fail (self, G_IO_ERROR_FAILED, "\"%s\" is not a video file that can be"
+        " read: %s", in, error->message);
+  else
+    fail (self, G_IO_ERROR_FAILED, "\"%s\": %s", in, error->message);
+}
+
+/* --- Video --------------------------------------------------------------- */
+
+static GstClockTime
+running_time (GstPad * pad, GstBuffer * buffer)
+{
+  GstClockTime time = GST_CLOCK_TIME_NONE;
+  const GstSegment *segment;
+  GstEvent *event;
+
+  event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
+  if (!event)
+    return time;
+  gst_event_parse_segment (event, &segment);
+  if (segment->format == GST_FORMAT_TIME)
+    time = gst_segment_to_running_time (segment, GST_FORMAT_TIME,
+        GST_BUFFER_PTS (buffer));
+  gst_event_unref (event);
+  return time;
+}
+
+static GstClockTime
+query_duration (GstPad * pad)
+{
+  gint64 duration;
+
+  if (!gst_pad_peer_query_duration (pad, GST_FORMAT_TIME, &duration)
+      || duration <= 0)
+    return 0;
+  return duration;
+}
+
+static GstPadProbeReturn
+before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Transcode *self = user_data;
+  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
+  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
+  GstClockTime time = running_time (pad, buffer);
+  GstClockTime duration;
+
+  g_mutex_lock (&self->lock);
+  duration = self->duration;
+  g_mutex_unlock (&self->lock);
+  if (duration == 0)
+    duration = query_duration (pad);
+
+  picture_offer_before (&self->picture, buffer, caps,
+      duration > 0 && GST_CLOCK_TIME_IS_VALID (time) && time >= duration / 2);
+
+  g_mutex_lock (&self->lock);
+  self->duration = duration;
+  g_mutex_unlock (&self->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn
+after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Transcode *self = user_data;
+  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
+  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
+  GstStructure *s = gst_caps_get_structure (caps, 0);
+  GstClockTime time = running_time (pad, buffer);
+
+  picture_offer_after (&self->picture, buffer, caps);
+
+  g_mutex_lock (&self->lock);
+  self->n_frames++;
+  gst_structure_get_int (s, "width", &self->width);
+  gst_structure_get_int (s, "height", &self->height);
+  if (GST_CLOCK_TIME_IS_VALID (time))
+    self->position = time;
+  g_mutex_unlock (&self->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+/* matroskademux lets time begin at the first block it meets and moves the
+ * beginning when another stream has an earlier one, so that the first frames
+ * shift. Timestamps in Matroska count from 0: say so. */
+static GstPadProbeReturn
+count_from_zero (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  GstSegment segment;
+  GstEvent *plain;
+
+  if (GST_EVENT_TYPE (event) != GST_EVENT_SEGMENT)
+    return GST_PAD_PROBE_OK;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  plain = gst_event_new_segment (&segment);
+  gst_event_set_seqnum (plain, gst_event_get_seqnum (event));
+  gst_event_unref (event);
+  GST_PAD_PROBE_INFO_DATA (info) = plain;
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
+{
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, count_from_zero,
+      NULL, NULL);
+}
+
+/* mp4mux would round timestamps to a clock fit for a constant frame rate: take a
+ * multiple of that rate, and at least 90 kHz for when it is not constant. */
+static GstPadProbeReturn
+set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  int n = 0, d = 1;
+  GstCaps *caps;
+
+  if (GST_EVENT_TYPE (event) != GST_EVENT_CAPS)
+    return GST_PAD_PROBE_OK;
+  gst_event_parse_caps (event, &caps);
+  gst_structure_get_fraction (gst_caps_get_structure (caps, 0), "framerate",
+      &n, &d);
+  if (n <= 0 || n > 90000)
+    n = 90000;
+  g_object_set (pad, "trak-timescale", n * ((90000 + n - 1) / n), NULL);
+  return GST_PAD_PROBE_REMOVE;
+}
+
+static void
+watch_pad (Transcode * self, const char *element_name, const char *name,
+    GstPadProbeType type, GstPadProbeCallback watch)
+{
+  GstElement *element = gst_bin_get_by_name (GST_BIN (self->pipeline),
+      element_name);
+  GstPad *pad = gst_element_get_static_pad (element, name);
+
+  gst_pad_add_probe (pad, type, watch, self, NULL);
+  gst_object_unref (pad);
+  gst_object_unref (element);
+}
+
+/* --- Audio --------------------------------------------------------------- */
+
+static gboolean
+is_complete (const GstStructure * s)
+{
+  gboolean framed = FALSE;
+
+  if (gst_structure_get_boolean (s, "framed", &framed) && framed)
+    return TRUE;
+  if (gst_structure_get_boolean (s, "parsed", &framed) && framed)
+    return TRUE;
+  return gst_structure_has_field (s, "codec_data")
+      || gst_structure_has_field (s, "streamheader");
+}
+
+static gboolean
+is_aac (const GstStructure * s)
+{
+  int version = 0;
+
+  return gst_structure_has_name (s, "audio/mpeg")
+      && gst_structure_get_int (s, "mpegversion", &version)
+      && (version == 2 || version == 4);
+}
+
+/* TRUE when the container can take this audio as it is. */
+static gboolean
+can_carry (Transcode * self, GstCaps * caps)
+{
+  const GstStructure *s = gst_caps_get_structure (caps, 0);
+  GstPadTemplate *template;
+  g_autoptr (GstCaps) accepted = NULL;
+
+  if (gst_structure_has_name (s, "audio/x-raw") || !is_complete (s))
+    return FALSE;
+  if (is_aac (s))
+    return TRUE;                /* aacparse makes it fit */
+  template = gst_element_get_pad_template (self->mux, "audio_%u");
+  accepted = gst_pad_template_get_caps (template);
+  return gst_caps_can_intersect (caps, accepted);
+}
+
+/* FALSE stops decodebin there and gives the pad as it is. */
+static gboolean
+on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
+    Transcode * self)
+{
+  const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
+
+  return !g_str_has_prefix (name, "audio/") || !can_carry (self, caps);
+}
+
+static void
+link_audio (Transcode * self, GstPad * pad, GstCaps * caps)
+{
+  g_autofree char *description = NULL;
+  g_autoptr (GError) error = NULL;
+  GstElement *branch;
+  GstPad *sink;
+
+  if (!can_carry (self, caps))
+    description = g_strdup_printf ("audioconvert ! audioresample ! %s ! "
+        UNLIMITED, audio_encoders[self->params->container]);
+  else if (is_aac (gst_caps_get_structure (caps, 0)))
+    description = g_strdup ("aacparse ! " UNLIMITED);
+  else
+    description = g_strdup (UNLIMITED);
+
+  branch = gst_parse_bin_from_description (description, TRUE, &error);
+  if (!branch) {
+    GST_ELEMENT_ERROR (self->pipeline, CORE, MISSING_PLUGIN,
+        ("the audio cannot be encoded: %s", error->message), (NULL));
+    return;
+  }
+  gst_bin_add (GST_BIN (self->pipeline), branch);
+  sink = gst_element_get_static_pad (branch, "sink");
+  if (!gst_element_link_pads (branch, "src", self->mux, "audio_%u")
+      || gst_pad_link (pad, sink) != GST_PAD_LINK_OK)
+    GST_ELEMENT_ERROR (self->pipeline, CORE, NEGOTIATION,
+        ("the audio does not fit the container"), (NULL));
+  gst_object_unref (sink);
+  gst_element_sync_state_with_parent (branch);
+}
+
+/* --- Pipeline ------------------------------------------------------------ */
+
+static void
+on_element_added (GstBin * decode, GstElement * element, gpointer user_data)
+{
+  GstElementFactory *factory = gst_element_get_factory (element);
+
+  if (factory && strcmp (GST_OBJECT_NAME (factory), "matroskademux") == 0)
+    g_signal_connect (element, "pad-added", G_CALLBACK (on_demuxer_pad), NULL);
+}
+
+static void
+on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
+{
+  g_autoptr (GstCaps) caps = gst_pad_query_caps (pad, NULL);
+  const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
+  GstPad *sink;
+
+  if (g_str_has_prefix (name, "audio/")) {
+    link_audio (self, pad, caps);
+  } else if (g_str_has_prefix (name, "video/") && !self->has_video) {
+    sink = gst_element_get_static_pad (self->video, "sink");
+    self->has_video = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
+    gst_object_unref (sink);
+  }
+  /* Subtitles and further video streams stay unlinked: they are left out. */
+}
+
+static void
+on_no_more_pads (GstElement * decode, Transcode * self)
+{
+  if (!self->has_video)
+    GST_ELEMENT_ERROR (self->pipeline, STREAM, WRONG_TYPE,
+        ("there is no video in it"), (NULL));
+}
+
+static gboolean
+on_message (GstBus * bus, GstMessage * message, gpointer user_data)
+{
+  Transcode *self = user_data;
+  g_autofree char *text = NULL;
+
+  switch (GST_MESSAGE_TYPE (message)) {
+    case GST_MESSAGE_EOS:
+      g_main_loop_quit (self->loop);
+      break;
+    case GST_MESSAGE_ERROR:
+      fail_from_message (self, message);
+      break;
+    case GST_MESSAGE_PROGRESS:
+      gst_message_parse_progress (message, NULL, NULL, &text);
+      if (self->progress.tty)
+        progress_note (&self->progress, text);
+      break;
+    case GST_MESSAGE_ELEMENT:
+      if (!self->missing && gst_is_missing_plugin_message (message))
+        self->missing = gst_missing_plugin_message_get_description (message);
+      break;
+    default:
+      break;
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_tick (gpointer user_data)
+{
+  Transcode *self = user_data;
+  GstClockTime position, duration;
+  guint n;
+
+  g_mutex_lock (&self->lock);
+  n = self->n_frames;
+  position = self->position;
+  duration = self->duration;
+  g_mutex_unlock (&self->lock);
+
+  if (n > 0)
+    progress_show (&self->progress, n, position, duration);
+  return G_SOURCE_CONTINUE;
+}
+
+static GstElement *
+add_element (Transcode * self, const char *factory, const char *name,
+    GError ** error)
+{
+  GstElement *element = gst_element_factory_make (factory, name);
+
+  if (!element) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+        "GStreamer has no element \"%s\" here", factory);
+    return NULL;
+  }
+  gst_bin_add (GST_BIN (self->pipeline), element);
+  return element;
+}
+
+static gboolean
+add_video (Transcode * self, GError ** error)
+{
+  self->video = gst_parse_bin_from_description_full (VIDEO, TRUE, NULL,
+      GST_PARSE_FLAG_FATAL_ERRORS, error);
+  if (!self->video)
+    return FALSE;
+  gst_bin_add (GST_BIN (self->pipeline), self->video);
+
+  watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
+      before_restore);
+  watch_pad (self, "restore", "src", GST_PAD_PROBE_TYPE_BUFFER, after_restore);
+
+  gst_element_link_pads (self->video, "src", self->mux, "video_%u");
+  if (self->params->container == CONTAINER_MP4)
+    watch_pad (self, "mux", "video_0", GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+        set_timescale);
+  return TRUE;
+}
+
+static gboolean
+build (Transcode * self, GError ** error)
+{
+  GstElement *in, *decode, *out;
+
+  self->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
+  if (!(in = add_element (self, "filesrc", "in", error))
+      || !(decode = add_element (self, "decodebin", "decode", error))
+      || !(self->mux = add_element (self, muxers[self->params->container],
+              "mux", error))
+      || !(out = add_element (self, "filesink", "out", error))
+      || !add_video (self, error))
+    return FALSE;
+
+  g_object_set (in, "location", self->params->in, NULL);
+  g_object_set (out, "location", self->params->out, NULL);
+  /* Frames in a decoder's own memory would not reach the next element. */
+  g_object_set (decode, "force-sw-decoders", TRUE, NULL);
+  gst_element_link (in, decode);
+  gst_element_link (self->mux, out);
+  g_signal_connect (decode, "element-added", G_CALLBACK (on_element_added),
+      NULL);
+  g_signal_connect (decode, "autoplug-continue",
+      G_CALLBACK (on_autoplug_continue), self);
+  g_signal_connect (decode, "pad-added", G_CALLBACK (on_pad_added), self);
+  g_signal_connect (decode, "no-more-pads", G_CALLBACK (on_no_more_pads), self);
+  return TRUE;
+}
+
+Transcode *
+transcode_new (const TranscodeParams * params, GError ** error)
+{
+  Transcode *self = g_new0 (Transcode, 1);
+
+  self->params = params;
+  self->loop = g_main_loop_new (NULL, FALSE);
+  g_mutex_init (&self->lock);
+  progress_init (&self->progress);
+  picture_init (&self->picture);
+  if (!build (self, error))
+    g_clear_pointer (&self, transcode_free);
+  return self;
+}
+
+void
+transcode_free (Transcode * self)
+{
+  gst_object_unref (self->pipeline);
+  picture_clear (&self->picture);
+  g_mutex_clear (&self->lock);
+  g_main_loop_unref (self->loop);
+  g_clear_error (&self->error);
+  g_free (self->missing);
+  g_free (self);
+}
+
+/* --- Running ------------------------------------------------------------- */
+
+gboolean
+transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
+{
+  GstBus *bus = gst_element_get_bus (self->pipeline);
+  guint watch = gst_bus_add_watch (bus, on_message, self);
+  guint tick = g_timeout_add (100, on_tick, self);
+
+  gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
+  g_main_loop_run (self->loop);
+  result->seconds = progress_elapsed (&self->progress);
+  gst_element_set_state (self->pipeline, GST_STATE_NULL);
+  progress_clear (&self->progress);
+  g_source_remove (tick);
+  g_source_remove (watch);
+  gst_object_unref (bus);
+
+  result->n_frames = self->n_frames;
+  result->width = self->width;
+  result->height = self->height;
+  if (self->n_frames == 0)
+    fail (self, G_IO_ERROR_FAILED, "no frame of \"%s\" could be decoded",
+        self->params->in);
+  if (self->missing && !self->error)
+    g_printerr ("upscale: a stream was left out: there is no plugin for %s\n",
+        self->missing);
+  if (!self->error)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&self->error));
+  return FALSE;
+}
+
+void
+transcode_cancel (Transcode * self)
+{
+  fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+}
+
+Picture *
+transcode_get_picture (Transcode * self)
+{
+  return &self->picture;
+}

@@ -1,0 +1,50 @@
+/* A file in, the same file with its video restored out: decode, dloral, encode
+ * as H.264, and the audio carried over as it is where the container takes it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "picture.h"
+#include "progress.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  CONTAINER_MATROSKA,
+  CONTAINER_MP4,
+} Container;
+
+typedef struct
+{
+  const char *in, *out;         /* paths; `out` is overwritten */
+  Container container;
+} TranscodeParams;
+
+typedef struct
+{
+  guint n_frames;
+  int width, height;            /* of the frames that went out */
+  double seconds;               /* from the first frame to the end */
+} TranscodeResult;
+
+typedef struct _Transcode Transcode;
+
+/* NULL and `error` when a GStreamer element is missing. `params` must outlive
+ * the result. */
+Transcode *transcode_new (const TranscodeParams * params, GError ** error);
+void transcode_free (Transcode * self);
+
+/* Runs the default main context until the file is done, with a progress
+ * display. After transcode_cancel () FALSE with G_IO_ERROR_CANCELLED. */
+gboolean transcode_run (Transcode * self, TranscodeResult * result,
+    GError ** error);
+
+/* From a source of the default main context. */
+void transcode_cancel (Transcode * self);
+
+/* After a run: the frame half-way through the file. */
+Picture *transcode_get_picture (Transcode * self);
+
+G_END_DECLS
