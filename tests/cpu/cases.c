@@ -213,6 +213,13 @@ build_attention (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.attention.heads = heads;
   op->u.attention.head_dim = d;
   op->u.attention.scale = 1 / sqrt (d);
+  /* Now and then too many scores to be taken at once. */
+  if (pick (rand, 0, 5) == 0) {
+    heads = op->u.attention.heads = pick (rand, 1, 2);
+    h = pick (rand, 35, 40);
+    w = pick (rand, 31, 42);
+    width = heads * d;
+  }
   if (pick (rand, 0, 1)) {
     add_src (c, op, h, w, 3 * width, dtype);
     op->src[1] = op->src[2] = op->src[0];
