@@ -108,18 +108,21 @@ gst_dloral_ensure_stream (GstDloral * self)
 {
   DloralState *state = &self->state;
   DloralModel *model;
+  gboolean flushing;
 
   if (state->stream && state->convert)
     return GST_FLOW_OK;
 
   model = dloral_loader_wait (state->loader);
-  if (!model)
-    return dloral_pusher_get_flow (state->pusher) == GST_FLOW_FLUSHING ?
-        GST_FLOW_FLUSHING : GST_FLOW_ERROR;
   g_mutex_lock (&state->lock);
-  state->stats.device = dloral_model_get_device_name (model);
-  state->stats.precision = dloral_model_get_precision_name (model);
+  flushing = state->flushing;
+  if (model) {
+    state->stats.device = dloral_model_get_device_name (model);
+    state->stats.precision = dloral_model_get_precision_name (model);
+  }
   g_mutex_unlock (&state->lock);
+  if (!model)
+    return flushing ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
 
   if (!state->convert)
     state->convert = dloral_convert_new (&state->in, &state->out,

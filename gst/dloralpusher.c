@@ -145,15 +145,18 @@ dloral_pusher_add_event (DloralPusher * p, GstEvent * event)
   return pending;
 }
 
+/* Here and below the thread does not wait for itself: who seeks from
+ * downstream's streaming thread flushes in this very one. */
 gboolean
 dloral_pusher_drain (DloralPusher * p)
 {
   gboolean drained;
 
   g_mutex_lock (&p->lock);
-  while (!p->flushing && (p->busy || !g_queue_is_empty (&p->items)))
+  while (!p->flushing && p->thread != g_thread_self ()
+      && (p->busy || !g_queue_is_empty (&p->items)))
     g_cond_wait (&p->cond, &p->lock);
-  drained = !p->flushing;
+  drained = !p->flushing && g_queue_is_empty (&p->items);
   g_mutex_unlock (&p->lock);
   return drained;
 }
@@ -173,7 +176,6 @@ dloral_pusher_stop_flush (DloralPusher * p, GFunc keep, gpointer user_data)
   DloralItem *item;
 
   g_mutex_lock (&p->lock);
-  /* A seek from downstream's streaming thread flushes in this very thread. */
   while (p->busy && p->thread != g_thread_self ())
     g_cond_wait (&p->cond, &p->lock);
   while ((item = g_queue_pop_head (&p->items))) {

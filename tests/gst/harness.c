@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <string.h>
+
 #include "gst/gstdloral.h"
 
 void
@@ -47,6 +49,36 @@ harness_end (GstHarness * h)
   fail_unless_equals_int (g_atomic_int_get (&fake_engine.held), 0);
   fail_unless_equals_int (g_atomic_int_get (&fake_engine.streams), 0);
   fail_unless_equals_int (g_atomic_int_get (&fake_engine.models), 0);
+}
+
+GstBus *
+harness_get_bus (GstHarness * h)
+{
+  GstBus *bus = gst_bus_new ();
+
+  gst_element_set_bus (h->element, bus);
+  return bus;
+}
+
+void
+harness_expect_error (GstBus * bus, GQuark domain, gint code)
+{
+  GstMessage *message = gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND,
+      GST_MESSAGE_ERROR);
+  GError *error = NULL;
+  gchar *debug = NULL;
+
+  fail_unless (message != NULL, "no error was posted");
+  gst_message_parse_error (message, &error, &debug);
+  fail_unless (g_error_matches (error, domain, code), "%s %d: %s",
+      g_quark_to_string (error->domain), error->code, error->message);
+  fail_unless (strlen (error->message) > 10);
+  fail_unless (debug && strlen (debug) > 10);
+  g_clear_error (&error);
+  g_free (debug);
+  gst_message_unref (message);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bus);
 }
 
 GstBuffer *

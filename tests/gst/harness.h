@@ -28,6 +28,13 @@ GstHarness *harness_new (const gchar * sink_caps, const gchar * properties);
 /* Tears it down and checks that the engine has nothing left. */
 void harness_end (GstHarness * h);
 
+/* The element's messages from now on. */
+GstBus *harness_get_bus (GstHarness * h);
+
+/* Takes messages from the bus (unrefs it) up to an error, which must be this
+ * one and say something. */
+void harness_expect_error (GstBus * bus, GQuark domain, gint code);
+
 /* A frame of these caps, number n: grey of level 16 + 4 n, PTS and duration of
  * 25 frames a second. */
 GstBuffer *harness_frame (const gchar * caps, guint n);
