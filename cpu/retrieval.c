@@ -19,7 +19,8 @@ typedef struct
                                  * gives the query's factor of ỹ[k] */
   float *value;                 /* [heads][c][c + 1] */
   float *bias;                  /* [c] */
-  gsize stride, plane;          /* of the keys in scratch, in elements */
+  gsize stride, plane;          /* from row to row and from channel to channel
+                                 * of the keys in scratch, in elements */
 } Retrieval;
 
 /* --- keys: src[1] as planes ------------------------------------------------ */
@@ -45,15 +46,16 @@ split_padded_row (const Retrieval * self, float *keys, const float *src, int y)
 {
   const DloralTensor *t = self->base.op->src[1];
   int margin = self->window / 2;
-  gsize at = (gsize) (y + margin) * self->stride;
+  gboolean inside = y >= 0 && y < t->h;
 
-  for (int k = 0; k <= self->c; k++) {
-    float *row = keys + k * self->plane + at;
+  keys += (y + margin) * self->stride;
+  memset (keys, 0, self->stride * sizeof *keys);
+  for (int x = 0; inside && x < t->w; x++) {
+    const float *pixel = src + ((gsize) y * t->w + x) * self->c;
 
-    memset (row, 0, self->stride * sizeof *row);
-    for (int x = 0; y >= 0 && y < t->h && x < t->w; x++)
-      row[margin + x] = k < self->c ?
-          src[((gsize) y * t->w + x) * self->c + k] : 1;
+    for (int k = 0; k < self->c; k++)
+      keys[k * self->plane + margin + x] = pixel[k];
+    keys[self->c * self->plane + margin + x] = 1;
   }
 }
 
@@ -235,19 +237,23 @@ transpose (float *matrices, int count, int n)
       }
 }
 
-/* The keys' layout, and how many planes of it there are. */
-static int
+/* The keys' layout; returns how many elements it has. A window's rows hold all
+ * planes of their line, each an odd number of cache lines long: a power of two
+ * would have every plane fight for the same places in the cache. */
+static gsize
 plan_keys (Retrieval * self)
 {
   const DloralTensor *t = self->base.op->src[1];
+  const gsize line = DLORAL_ALIGN / sizeof (float);
 
   if (self->window == 0) {
-    self->plane = dloral_align_up ((gsize) t->h * t->w);
-    return self->c;
+    self->plane = ((gsize) t->h * t->w / line | 1) * line + line;
+    return self->plane * self->c;
   }
-  self->stride = dloral_align_up (t->w + self->window + DLORAL_TILE);
-  self->plane = self->stride * (t->h + self->window);
-  return self->c + 1;
+  self->plane = ((t->w + self->window + DLORAL_TILE) / line | 1) * line
+      + 2 * line;
+  self->stride = self->plane * (self->c + 1);
+  return self->stride * (t->h + self->window);
 }
 
 DloralCpuOp *
@@ -275,7 +281,7 @@ dloral_cpu_retrieval_new (DloralDevice * device, const DloralOp * op,
   self->bias = dloral_weight_dup (op->bias, c);
   transpose (self->weight, heads, c + 1);
   self->base.op = op;
-  self->base.scratch_size = plan_keys (self) * self->plane * sizeof (float);
+  self->base.scratch_size = plan_keys (self) * sizeof (float);
   self->base.run = retrieval_run;
   self->base.free = retrieval_free;
   return &self->base;

@@ -10,18 +10,37 @@
 #define RUN 64
 
 INLINE void
-convert (void *restrict dst, gsize dst_step, const void *restrict src,
+convert_pixels (void *restrict dst, gsize dst_step, const void *restrict src,
     gsize src_step, int c, gsize pixels, DloralKernelType to,
     DloralKernelType from)
 {
-  for (gsize p = 0; p < pixels; p++) {
-    void *restrict d = element_at (dst, p * dst_step, to);
-    const void *restrict s = element_at (src, p * src_step, from);
+  int whole = c / LANES * LANES;
 
-#pragma omp simd
-    for (int i = 0; i < c; i++)
+  for (gsize p = 0; p < pixels; p++) {
+    void *d = element_at (dst, p * dst_step, to);
+    const void *s = element_at (src, p * src_step, from);
+
+    for (int i = 0; i < whole; i += LANES)
+      elements_set (d, i, elements_get (s, i, from), to);
+    for (int i = whole; i < c; i++)
       element_set (d, i, element_get (s, i, from), to);
   }
+}
+
+/* Flow, colours and small latents have few channels: constants let their loop
+ * vanish. */
+INLINE void
+convert (void *dst, gsize dst_step, const void *src, gsize src_step, int c,
+    gsize pixels, DloralKernelType to, DloralKernelType from)
+{
+  if (c == 2)
+    convert_pixels (dst, dst_step, src, src_step, 2, pixels, to, from);
+  else if (c == 3)
+    convert_pixels (dst, dst_step, src, src_step, 3, pixels, to, from);
+  else if (c == 4)
+    convert_pixels (dst, dst_step, src, src_step, 4, pixels, to, from);
+  else
+    convert_pixels (dst, dst_step, src, src_step, c, pixels, to, from);
 }
 
 /* Sums of x − pivot and of its square over at most RUN pixels of `n` ≤ BLOCK
@@ -84,52 +103,79 @@ moments (const void *src, int c, gsize pixels, double *mean, double *m2,
         mean + i, m2 + i, type);
 }
 
-/* e^x for x in [−87, 88], relative error below 2e−7: x = n·ln 2 + r, a
- * polynomial in r, and n added to the exponent. */
-INLINE float
-exponential (float x)
+/* x / (1 + e^−x). e^−x = 2^t by a polynomial in t's fraction and its integer
+ * part added to the exponent; x is held where 2^t is a normal number. For bf16
+ * 13 bits are plenty, else the relative error is below 3e−7. */
+INLINE Vector
+silu (Vector x, DloralKernelType to)
 {
   const float magic = 12582912.0f;      /* 1.5 · 2^23: rounds to an integer */
-  float shifted = x * 1.44269504f + magic;
-  float n = shifted - magic;
-  float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
+  Vector low = VECTOR_MAX (x, vector_set (-86));
+  Vector t = VECTOR_MIN (low, vector_set (86)) * -1.44269504f;
+  Vector shifted = t + magic, f = t - (shifted - magic), e, d, r;
 
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return bits_to_float (float_to_bits (p) + (float_to_bits (shifted) << 23));
+  if (to == DLORAL_KERNEL_BF16)
+    e = (5.500893e-2f * f + 2.4221096e-1f) * f + 6.9328293e-1f;
+  else
+    e = (((1.3264727e-3f * f + 9.6715126e-3f) * f + 5.5507337e-2f) * f
+        + 2.4022242e-1f) * f + 6.9314698e-1f;
+  e = (Vector) ((Mask) (e * f + 1) + ((Mask) shifted << 23));
+  d = e + 1;
+  r = VECTOR_INVERT (d);
+  if (to != DLORAL_KERNEL_BF16)
+    r *= 2 - d * r;
+  return low * r;
 }
 
-INLINE float
-silu (float x)
+INLINE Vector
+normalise_vector (Vector x, const float *mean, const float *scale,
+    const float *shift, gboolean act, DloralKernelType to)
 {
-  float e = -x;
+  Vector y = (x - vector_load (mean)) * vector_load (scale)
+      + vector_load (shift);
 
-  e = e > 87.0f ? 87.0f : e;
-  e = e < -87.0f ? -87.0f : e;
-  return x / (1.0f + exponential (e));
+  return act ? silu (y, to) : y;
+}
+
+/* The last n < LANES channels of one pixel. */
+INLINE void
+normalise_rest (void *restrict dst, const void *restrict src, int n,
+    const float *mean, const float *scale, const float *shift, gboolean act,
+    DloralKernelType to, DloralKernelType from)
+{
+  float y[4][LANES] = { 0 };
+
+  for (int i = 0; i < n; i++) {
+    y[0][i] = element_get (src, i, from);
+    y[1][i] = mean[i];
+    y[2][i] = scale[i];
+    y[3][i] = shift[i];
+  }
+  vector_store (y[0], normalise_vector (vector_load (y[0]), y[1], y[2], y[3],
+          act, to));
+  for (int i = 0; i < n; i++)
+    element_set (dst, i, y[0][i], to);
 }
 
 INLINE void
 normalise_pixels (void *restrict dst, gsize dst_step,
-    const void *restrict src, int c, gsize pixels, const float *restrict mean,
-    const float *restrict scale, const float *restrict shift, gboolean act,
+    const void *restrict src, int c, gsize pixels, const float *mean,
+    const float *scale, const float *shift, gboolean act,
     DloralKernelType to, DloralKernelType from)
 {
+  int whole = c / LANES * LANES;
+
   for (gsize p = 0; p < pixels; p++) {
-    void *restrict d = element_at (dst, p * dst_step, to);
-    const void *restrict s = element_at (src, p * c, from);
+    void *d = element_at (dst, p * dst_step, to);
+    const void *s = element_at (src, p * c, from);
 
-#pragma omp simd
-    for (int i = 0; i < c; i++) {
-      float y = (element_get (s, i, from) - mean[i]) * scale[i] + shift[i];
-
-      element_set (d, i, act ? silu (y) : y, to);
-    }
+    for (int i = 0; i < whole; i += LANES)
+      elements_set (d, i, normalise_vector (elements_get (s, i, from),
+              mean + i, scale + i, shift + i, act, to), to);
+    if (whole < c)
+      normalise_rest (element_at (d, whole, to), element_at (s, whole, from),
+          c - whole, mean + whole, scale + whole, shift + whole, act, to,
+          from);
   }
 }
 

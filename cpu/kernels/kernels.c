@@ -22,6 +22,7 @@
 DECLARE_LEVEL (plain)
 DECLARE_LEVEL (v3)
 DECLARE_LEVEL (v4)
+DECLARE_LEVEL (bf16)
 
 static DloralKernels tables[DLORAL_N_LEVELS];
 static const DloralKernels *current;
@@ -47,6 +48,11 @@ tables_init (void)
       && __builtin_cpu_supports ("avx512vl")) {
     INIT_LEVEL (&tables[DLORAL_LEVEL_V4], v4);
     current = &tables[DLORAL_LEVEL_V4];
+  }
+  if (tables[DLORAL_LEVEL_V4].name
+      && __builtin_cpu_supports ("avx512bf16")) {
+    INIT_LEVEL (&tables[DLORAL_LEVEL_BF16], bf16);
+    current = &tables[DLORAL_LEVEL_BF16];
   }
 #endif
 }

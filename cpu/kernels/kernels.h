@@ -26,16 +26,17 @@ typedef enum
   DLORAL_LEVEL_PLAIN,           /* what every machine of the family has */
   DLORAL_LEVEL_V3,              /* AVX2, FMA */
   DLORAL_LEVEL_V4,              /* AVX-512 */
+  DLORAL_LEVEL_BF16,            /* and its bf16 instructions */
   DLORAL_N_LEVELS
 } DloralLevel;
 
 /* Columns of a retrieval tile and the most channels it takes. */
-#define DLORAL_TILE 64
+#define DLORAL_TILE 32
 #define DLORAL_TILE_CHANNELS 64
 
 typedef struct
 {
-  const char *name;             /* "plain", "v3", "v4" */
+  const char *name;             /* "plain", "v3", "v4", "bf16" */
 
   /* --- channels ---------------------------------------------------------- */
 

@@ -12,6 +12,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #define KERNEL_PASTE(name, level) dloral_##name##_##level
 #define KERNEL_NAME(name, level) KERNEL_PASTE (name, level)
@@ -19,7 +22,7 @@
 
 #if defined (__AVX512F__)
 #define VECTOR_BYTES 64
-#elif defined (__AVX__)
+#elif defined (__AVX2__)
 #define VECTOR_BYTES 32
 #else
 #define VECTOR_BYTES 16
@@ -30,6 +33,8 @@
 
 typedef float Vector __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef int32_t Mask __attribute__ ((vector_size (VECTOR_BYTES)));
+typedef uint32_t Words __attribute__ ((vector_size (VECTOR_BYTES)));
+typedef uint16_t Halves __attribute__ ((vector_size (VECTOR_BYTES / 2)));
 
 #define INLINE static inline __attribute__ ((always_inline))
 
@@ -47,20 +52,47 @@ vector_store (float *p, Vector v)
   memcpy (p, &v, sizeof v);
 }
 
+INLINE Vector
+vector_set (float value)
+{
+  return value - (Vector) { 0 };
+}
+
+/* What C has no word for: VECTOR_INVERT is 1 / v to 12 bits or more, HALVES_WIDEN
+ * zero-extends, WORDS_NARROW keeps the low half of each word. */
+#if defined (__AVX512F__)
+#define VECTOR_MAX(a, b) ((Vector) _mm512_max_ps ((__m512) (a), (__m512) (b)))
+#define VECTOR_MIN(a, b) ((Vector) _mm512_min_ps ((__m512) (a), (__m512) (b)))
+#define VECTOR_INVERT(v) ((Vector) _mm512_rcp14_ps ((__m512) (v)))
+#define HALVES_WIDEN(h) ((Words) _mm512_cvtepu16_epi32 ((__m256i) (h)))
+#define WORDS_NARROW(w) ((Halves) _mm512_cvtepi32_epi16 ((__m512i) (w)))
+#elif defined (__AVX2__)
+#define VECTOR_MAX(a, b) ((Vector) _mm256_max_ps ((__m256) (a), (__m256) (b)))
+#define VECTOR_MIN(a, b) ((Vector) _mm256_min_ps ((__m256) (a), (__m256) (b)))
+#define VECTOR_INVERT(v) ((Vector) _mm256_rcp_ps ((__m256) (v)))
+#define HALVES_WIDEN(h) ((Words) _mm256_cvtepu16_epi32 ((__m128i) (h)))
+#define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#elif defined (__SSE2__)
+#define VECTOR_MAX(a, b) ((Vector) _mm_max_ps ((__m128) (a), (__m128) (b)))
+#define VECTOR_MIN(a, b) ((Vector) _mm_min_ps ((__m128) (a), (__m128) (b)))
+#define VECTOR_INVERT(v) ((Vector) _mm_rcp_ps ((__m128) (v)))
+#define HALVES_WIDEN(h) __builtin_convertvector (h, Words)
+#define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#else
+#define VECTOR_SELECT(test, a, b)                                             \
+  ((Vector) (((test) & (Mask) (a)) | (~(test) & (Mask) (b))))
+#define VECTOR_MAX(a, b) VECTOR_SELECT ((a) > (b), a, b)
+#define VECTOR_MIN(a, b) VECTOR_SELECT ((a) < (b), a, b)
+#define VECTOR_INVERT(v) (1 / (v))
+#define HALVES_WIDEN(h) __builtin_convertvector (h, Words)
+#define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#endif
+
 /* max (v, 0); NaN gives 0. */
 INLINE Vector
 vector_relu (Vector v)
 {
-#if defined (__AVX512F__)
-  return __builtin_ia32_maxps512_mask (v, (Vector) { 0 }, (Vector) { 0 },
-      -1, 4);
-#elif defined (__AVX__)
-  return __builtin_ia32_maxps256 (v, (Vector) { 0 });
-#elif defined (__SSE__)
-  return __builtin_ia32_maxps (v, (Vector) { 0 });
-#else
-  return (Vector) ((Mask) v & (v > (Vector) { 0 }));
-#endif
+  return VECTOR_MAX (v, (Vector) { 0 });
 }
 
 INLINE float
@@ -108,6 +140,46 @@ INLINE void *
 element_at (const void *array, gsize i, DloralKernelType type)
 {
   return (guint8 *) array + i * (type == DLORAL_KERNEL_BF16 ? 2 : 4);
+}
+
+/* LANES elements from i on. */
+INLINE Vector
+elements_get (const void *restrict array, gsize i, DloralKernelType type)
+{
+  if (type == DLORAL_KERNEL_BF16) {
+    Halves halves;
+
+    memcpy (&halves, (const uint16_t *) array + i, sizeof halves);
+    return (Vector) (HALVES_WIDEN (halves) << 16);
+  }
+  return vector_load ((const float *) array + i);
+}
+
+/* To nearest, ties to even; NaN stays NaN. */
+INLINE Halves
+vector_to_bf16 (Vector v)
+{
+#ifdef __AVX512BF16__
+  return (Halves) _mm512_cvtneps_pbh ((__m512) v);
+#else
+  Words bits = (Words) v, number = (Words) (v == v);
+  Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+
+  return WORDS_NARROW ((rounded & number) | (0x7fc0 & ~number));
+#endif
+}
+
+/* As element_set (). */
+INLINE void
+elements_set (void *restrict array, gsize i, Vector v, DloralKernelType type)
+{
+  if (type == DLORAL_KERNEL_BF16) {
+    Halves halves = vector_to_bf16 (v);
+
+    memcpy ((uint16_t *) array + i, &halves, sizeof halves);
+  } else {
+    vector_store ((float *) array + i, v);
+  }
 }
 
 /* Fill in the level's functions. */

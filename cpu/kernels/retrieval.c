@@ -5,132 +5,244 @@
  */
 #include "level.h"
 
-/* Queries that share each load of the keys. */
+/* Queries and planes handled at once: their products fill the registers. */
 #define GROUP 4
 
-/* Vectors summed before they are added to the totals, so that long sums keep
- * f32's precision. */
-#define RUN 256
+/* Positions scored before their sums are taken: the scores of a group stay in
+ * the first-level cache, and sums this short keep f32's precision. */
+#define RUN 512
 
-/* Adds positions [j, j + LANES) to the sums of m ≤ GROUP queries. `live` is 1
- * where a position exists; NULL: everywhere. */
-INLINE void
-add_vector (Vector (*sum)[DLORAL_TILE_CHANNELS + 1], const float *query,
-    int m, const float *key, gsize plane, gsize j, int c, const float *live)
+/* Neighbours in a row whose scores are held at once. */
+#define WIDEST 7
+
+/* One vector of each query of a group. */
+typedef struct
 {
-  for (int q = 0; q < m; q++) {
-    const float *u = query + q * (c + 1);
-    Vector s = u[c] - (Vector) { 0 };
+  Vector q0, q1, q2, q3;
+} Quad;
 
-    for (int k = 0; k < c; k++)
-      s += u[k] * vector_load (key + k * plane + j);
-    s = vector_relu (s);
-    if (live)
-      s *= vector_load (live);
-    for (int k = 0; k < c; k++)
-      sum[q][k] += s * vector_load (key + k * plane + j);
-    sum[q][c] += s;
-  }
-}
-
-/* Positions [first, last), a multiple of LANES, of m queries into totals
- * [m][c + 1][LANES]. */
+/* score [GROUP][RUN] = relu (query · ỹ) of n positions, a multiple of 16, of
+ * which `live` exist, the others count for nothing; query [GROUP][c + 1]. */
 INLINE void
-add_run (float *total, const float *query, int m, const float *key,
-    gsize plane, gsize first, gsize last, int c, const float *live)
+score_run (float (*score)[RUN], const float *query, const float *key,
+    gsize plane, int n, int live, int c)
 {
-  Vector sum[GROUP][DLORAL_TILE_CHANNELS + 1];
+  const float *u0 = query, *u1 = u0 + c + 1, *u2 = u1 + c + 1,
+      *u3 = u2 + c + 1;
 
-  for (int q = 0; q < m; q++)
-    for (int k = 0; k <= c; k++)
-      sum[q][k] = (Vector) { 0 };
-  for (gsize j = first; j < last; j += LANES)
-    add_vector (sum, query, m, key, plane, j, c, live);
-  for (int q = 0; q < m; q++)
-    for (int k = 0; k <= c; k++) {
-      float *t = total + (q * (c + 1) + k) * LANES;
+  for (int j = 0; j < n; j += LANES) {
+    Quad s = { vector_set (u0[c]), vector_set (u1[c]), vector_set (u2[c]),
+      vector_set (u3[c])
+    };
 
-      vector_store (t, vector_load (t) + sum[q][k]);
+    for (int k = 0; k < c; k++) {
+      Vector y = vector_load (key + k * plane + j);
+
+      s.q0 += u0[k] * y;
+      s.q1 += u1[k] * y;
+      s.q2 += u2[k] * y;
+      s.q3 += u3[k] * y;
     }
+    vector_store (score[0] + j, vector_relu (s.q0));
+    vector_store (score[1] + j, vector_relu (s.q1));
+    vector_store (score[2] + j, vector_relu (s.q2));
+    vector_store (score[3] + j, vector_relu (s.q3));
+  }
+  for (int q = 0; q < GROUP; q++)
+    for (int j = live; j < n; j++)
+      score[q][j] = 0;
+}
+
+INLINE float
+vector_sum (Vector v)
+{
+  float lane[LANES], sum = 0;
+
+  vector_store (lane, v);
+  for (int l = 0; l < LANES; l++)
+    sum += lane[l];
+  return sum;
+}
+
+/* Adds Σ score · y to the sums of one plane, `step` apart; key NULL: y = 1. */
+INLINE void
+add_plane (double *sum, gsize step, const float (*score)[RUN],
+    const float *key, int n)
+{
+  Quad s = { {0}, {0}, {0}, {0} };
+
+  for (int j = 0; j < n; j += LANES) {
+    Vector y = key ? vector_load (key + j) : vector_set (1);
+
+    s.q0 += vector_load (score[0] + j) * y;
+    s.q1 += vector_load (score[1] + j) * y;
+    s.q2 += vector_load (score[2] + j) * y;
+    s.q3 += vector_load (score[3] + j) * y;
+  }
+  sum[0] += vector_sum (s.q0);
+  sum[step] += vector_sum (s.q1);
+  sum[2 * step] += vector_sum (s.q2);
+  sum[3 * step] += vector_sum (s.q3);
+}
+
+/* GROUP queries; sum [GROUP][c + 1]. */
+INLINE void
+retrieve_group (double *sum, const float *query, const float *key,
+    gsize plane, gsize n, int c)
+{
+  float score[GROUP][RUN] __attribute__ ((aligned (VECTOR_BYTES)));
+
+  memset (sum, 0, GROUP * (c + 1) * sizeof *sum);
+  for (gsize first = 0; first < n; first += RUN) {
+    int live = MIN (RUN, n - first), run = (live + 15) / 16 * 16;
+
+    score_run (score, query, key + first, plane, run, live, c);
+    for (int k = 0; k < c; k++)
+      add_plane (sum + k, c + 1, (const float (*)[RUN]) score,
+          key + k * plane + first, run);
+    add_plane (sum + c, c + 1, (const float (*)[RUN]) score, NULL, run);
+  }
+}
+
+/* ỹ, or a query, or a sum, of four channels: all of it in registers. */
+typedef struct
+{
+  Vector k0, k1, k2, k3, one;
+} Five;
+
+INLINE Five
+five_set (const float *values)
+{
+  return (Five) { vector_set (values[0]), vector_set (values[1]),
+    vector_set (values[2]), vector_set (values[3]), vector_set (values[4])
+  };
+}
+
+INLINE Five
+five_add (Five sum, Five query, Vector y0, Vector y1, Vector y2, Vector y3)
+{
+  Vector s = query.one + query.k0 * y0 + query.k1 * y1 + query.k2 * y2
+      + query.k3 * y3;
+
+  s = vector_relu (s);
+  return (Five) { sum.k0 + s * y0, sum.k1 + s * y1, sum.k2 + s * y2,
+    sum.k3 + s * y3, sum.one + s
+  };
 }
 
 INLINE void
-retrieve_group (float *out, const float *query, int m, const float *key,
-    gsize plane, gsize n, int c)
+five_flush (double *total, Five sum)
 {
-  float total[GROUP * (DLORAL_TILE_CHANNELS + 1) * LANES];
-  gsize whole = n / LANES * LANES;
-
-  memset (total, 0, m * (c + 1) * LANES * sizeof *total);
-  for (gsize j = 0; j < whole; j += RUN * LANES)
-    add_run (total, query, m, key, plane, j, MIN (j + RUN * LANES, whole), c,
-        NULL);
-  if (whole < n) {
-    float live[LANES];
-
-    for (gsize l = 0; l < LANES; l++)
-      live[l] = whole + l < n;
-    add_run (total, query, m, key, plane, whole, whole + LANES, c, live);
-  }
-  for (int i = 0; i < m * (c + 1); i++) {
-    double sum = 0;
-
-    for (int l = 0; l < LANES; l++)
-      sum += total[i * LANES + l];
-    out[i] = sum;
-  }
+  total[0] += vector_sum (sum.k0);
+  total[1] += vector_sum (sum.k1);
+  total[2] += vector_sum (sum.k2);
+  total[3] += vector_sum (sum.k3);
+  total[4] += vector_sum (sum.one);
 }
 
+/* Positions [first, last), a multiple of LANES, of two queries. */
 INLINE void
-retrieve_queries (float *sum, const float *query, int m, const float *key,
-    gsize plane, gsize n, int c)
+retrieve_two (double *total, const float *query, const float *key,
+    gsize plane, gsize first, gsize last)
 {
-  int q = 0;
+  const Five u0 = five_set (query), u1 = five_set (query + 5);
+  Five sum0 = five_set ((const float[5]) { 0 }), sum1 = sum0;
 
-  for (; q + GROUP <= m; q += GROUP)
-    retrieve_group (sum + q * (c + 1), query + q * (c + 1), GROUP, key, plane,
-        n, c);
-  for (; q < m; q++)
-    retrieve_group (sum + q * (c + 1), query + q * (c + 1), 1, key, plane, n,
-        c);
+  for (gsize j = first; j < last; j += LANES) {
+    Vector y0 = vector_load (key + j);
+    Vector y1 = vector_load (key + plane + j);
+    Vector y2 = vector_load (key + 2 * plane + j);
+    Vector y3 = vector_load (key + 3 * plane + j);
+
+    sum0 = five_add (sum0, u0, y0, y1, y2, y3);
+    sum1 = five_add (sum1, u1, y0, y1, y2, y3);
+  }
+  five_flush (total, sum0);
+  five_flush (total + 5, sum1);
+}
+
+/* One position of one query. */
+INLINE void
+retrieve_one (double *total, const float *query, const float *key,
+    gsize plane)
+{
+  float s = query[4];
+
+  for (int k = 0; k < 4; k++)
+    s += query[k] * key[k * plane];
+  s = s > 0 ? s : 0;
+  for (int k = 0; k < 4; k++)
+    total[k] += s * key[k * plane];
+  total[4] += s;
+}
+
+/* Two queries of four channels: the published size of a latent. */
+static void
+retrieve_pair (double *total, const float *query, const float *key,
+    gsize plane, gsize n)
+{
+  gsize whole = n / LANES * LANES, run = 8 * RUN;
+
+  memset (total, 0, 10 * sizeof *total);
+  for (gsize first = 0; first < whole; first += run)
+    retrieve_two (total, query, key, plane, first, MIN (first + run, whole));
+  for (gsize j = whole; j < n; j++)
+    for (int q = 0; q < 2; q++)
+      retrieve_one (total + 5 * q, query + 5 * q, key + j, plane);
 }
 
 static void
 retrieve (float *sum, const float *query, int m, const float *key,
     gsize plane, gsize n, int c)
 {
-  if (c == 4)
-    retrieve_queries (sum, query, m, key, plane, n, 4);
-  else
-    retrieve_queries (sum, query, m, key, plane, n, c);
+  float padded[GROUP * (DLORAL_TILE_CHANNELS + 1)];
+  double total[GROUP * (DLORAL_TILE_CHANNELS + 1)];
+
+  for (int q = 0; q < m; q += GROUP) {
+    int length = MIN (GROUP, m - q) * (c + 1);
+
+    memset (padded, 0, GROUP * (c + 1) * sizeof *padded);
+    memcpy (padded, query + q * (c + 1), length * sizeof *padded);
+    if (c == 4) {
+      retrieve_pair (total, padded, key, plane, n);
+      retrieve_pair (total + 10, padded + 10, key, plane, n);
+    } else {
+      retrieve_group (total, padded, key, plane, n, c);
+    }
+    for (int i = 0; i < length; i++)
+      sum[q * (c + 1) + i] = total[i];
+  }
 }
 
-/* The window's sums for the columns [l, l + 2 · LANES). */
+/* Adds to the sums of columns [l, l + LANES) what `n` ≤ WIDEST neighbours in a
+ * row contribute, the first at y. Their scores stay in registers. */
 INLINE void
-retrieve_columns (float (*sum)[DLORAL_TILE],
-    const float (*query)[DLORAL_TILE], const float *key, gsize plane,
-    gsize stride, int c, int window, int l)
+add_neighbours (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
+    const float *y, gsize plane, int c, int n, int l)
 {
-  for (int dy = 0; dy < window; dy++)
-    for (int dx = 0; dx < window; dx++) {
-      const float *y = key + dy * stride + dx + l;
-      Vector s0 = { 0 }, s1 = { 0 };
+  Vector s[WIDEST];
 
-      for (int k = 0; k <= c; k++) {
-        s0 += vector_load (query[k] + l) * vector_load (y + k * plane);
-        s1 += vector_load (query[k] + l + LANES)
-            * vector_load (y + k * plane + LANES);
-      }
-      s0 = vector_relu (s0);
-      s1 = vector_relu (s1);
-      for (int k = 0; k <= c; k++) {
-        float *t = sum[k] + l;
+#pragma GCC unroll 8
+  for (int d = 0; d < n; d++)
+    s[d] = (Vector) { 0 };
+  for (int k = 0; k <= c; k++) {
+    Vector u = vector_load (query[k] + l);
 
-        vector_store (t, vector_load (t) + s0 * vector_load (y + k * plane));
-        vector_store (t + LANES, vector_load (t + LANES)
-            + s1 * vector_load (y + k * plane + LANES));
-      }
-    }
+#pragma GCC unroll 8
+    for (int d = 0; d < n; d++)
+      s[d] += u * vector_load (y + k * plane + d);
+  }
+#pragma GCC unroll 8
+  for (int d = 0; d < n; d++)
+    s[d] = vector_relu (s[d]);
+  for (int k = 0; k <= c; k++) {
+    Vector t = vector_load (sum[k] + l);
+
+#pragma GCC unroll 8
+    for (int d = 0; d < n; d++)
+      t += s[d] * vector_load (y + k * plane + d);
+    vector_store (sum[k] + l, t);
+  }
 }
 
 static void
@@ -138,12 +250,18 @@ retrieve_window (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
     const float *key, gsize plane, gsize stride, int c, int window)
 {
   memset (sum, 0, (c + 1) * sizeof *sum);
-  for (int l = 0; l < DLORAL_TILE; l += 2 * LANES) {
-    if (c == 16)
-      retrieve_columns (sum, query, key, plane, stride, 16, window, l);
-    else
-      retrieve_columns (sum, query, key, plane, stride, c, window, l);
-  }
+  for (int dy = 0; dy < window; dy++)
+    for (int l = 0; l < DLORAL_TILE; l += LANES) {
+      const float *y = key + dy * stride + l;
+      int dx = 0;
+
+      for (; dx + 7 <= window; dx += 7)
+        add_neighbours (sum, query, y + dx, plane, c, 7, l);
+      for (; dx + 5 <= window; dx += 5)
+        add_neighbours (sum, query, y + dx, plane, c, 5, l);
+      for (; dx < window; dx++)
+        add_neighbours (sum, query, y + dx, plane, c, 1, l);
+    }
 }
 
 static void

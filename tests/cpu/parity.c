@@ -16,7 +16,7 @@
 
 #define RUNS 3
 
-static const char *const level_names[] = { "plain", "v3", "v4" };
+static const char *const level_names[] = { "plain", "v3", "v4", "bf16" };
 static const char *const dtype_names[] = { "f32", "bf16" };
 
 /* The same cases with one thread and with more than strips divide evenly. */
