@@ -68,29 +68,40 @@ fail (Transcode * self, int code, const char *format, ...)
   g_main_loop_quit (self->loop);
 }
 
+static void
+fail_to_write (Transcode * self, const GError * error, const char *debug)
+{
+  /* filesink's detail, on a line of its own, ends in what the system said. */
+  const char *detail = debug ? strchr (debug, '\n') : NULL;
+  const char *cause = detail ? g_strrstr (detail, ": ") : NULL;
+
+  if (g_error_matches (error, GST_RESOURCE_ERROR,
+          GST_RESOURCE_ERROR_NO_SPACE_LEFT))
+    fail (self, G_IO_ERROR_NO_SPACE, "no space is left for the result");
+  else
+    fail (self, G_IO_ERROR_FAILED, "the result cannot be written: %s",
+        cause ? cause + 2 : error->message);
+}
+
 /* Names the file; GStreamer's own sentences mostly do not. */
 static void
 fail_from_message (Transcode * self, GstMessage * message)
 {
-  g_autoptr (GError) error = NULL;
   const char *in = self->params->in;
-  const char *name = GST_OBJECT_NAME (GST_MESSAGE_SRC (message));
+  g_autoptr (GError) error = NULL;
+  g_autofree char *debug = NULL;
 
-  gst_message_parse_error (message, &error, NULL);
+  gst_message_parse_error (message, &error, &debug);
   g_strdelimit (error->message, "\n", ' ');
-  if (g_error_matches (error, GST_RESOURCE_ERROR,
-          GST_RESOURCE_ERROR_NO_SPACE_LEFT))
-    fail (self, G_IO_ERROR_NO_SPACE, "the disk is full");
-  else if (strcmp (name, "out") == 0)
-    fail (self, G_IO_ERROR_FAILED, "the result cannot be written to \"%s\"",
-        self->params->out);
+  if (strcmp (GST_OBJECT_NAME (GST_MESSAGE_SRC (message)), "out") == 0)
+    fail_to_write (self, error, debug);
   else if (self->missing && !self->has_video)
     fail (self, G_IO_ERROR_FAILED,
         "\"%s\" cannot be decoded: there is no plugin for %s", in,
         self->missing);
   else if (error->domain == GST_STREAM_ERROR && !self->has_video)
-    fail (self, G_IO_ERROR_FAILED, "\"%s\" is not a video file that can be"
-        " read: %s", in, error->message);
+    fail (self, G_IO_ERROR_FAILED, "there is no video to be read in \"%s\": "
+        "%s", in, error->message);
   else
     fail (self, G_IO_ERROR_FAILED, "\"%s\": %s", in, error->message);
 }
@@ -233,6 +244,8 @@ watch_pad (Transcode * self, const char *element_name, const char *name,
 
 /* --- Audio --------------------------------------------------------------- */
 
+/* FALSE while a parser has yet to cut the stream into whole frames or to find
+ * its headers. matroskademux gives FLAC headers that muxers refuse. */
 static gboolean
 is_complete (const GstStructure * s)
 {
@@ -242,6 +255,8 @@ is_complete (const GstStructure * s)
     return TRUE;
   if (gst_structure_get_boolean (s, "parsed", &framed) && framed)
     return TRUE;
+  if (gst_structure_has_name (s, "audio/x-flac"))
+    return FALSE;
   return gst_structure_has_field (s, "codec_data")
       || gst_structure_has_field (s, "streamheader");
 }
@@ -348,7 +363,7 @@ on_no_more_pads (GstElement * decode, Transcode * self)
 {
   if (!self->has_video)
     GST_ELEMENT_ERROR (self->pipeline, STREAM, WRONG_TYPE,
-        ("there is no video in it"), (NULL));
+        ("it has no video stream"), (NULL));
 }
 
 static gboolean
