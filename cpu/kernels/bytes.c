@@ -56,14 +56,17 @@ blend (float *restrict dst, const guint8 * const rows[4], const float k[4],
 }
 
 INLINE void
-from_bytes (void *restrict dst, const guint8 * restrict src, gsize n,
-    DloralKernelType to)
+from_bytes (void *dst, const guint8 * src, gsize n, DloralKernelType to)
 {
-#pragma omp simd
-  for (gsize i = 0; i < n; i++)
+  gsize i = 0;
+
+  for (; i + LANES <= n; i += LANES)
+    elements_set (dst, i, bytes_get (src + i) * (1 / 127.5f) - 1.0f, to);
+  for (; i < n; i++)
     element_set (dst, i, src[i] * (1 / 127.5f) - 1.0f, to);
 }
 
+/* 0 … 255; NaN gives 0. */
 INLINE float
 clamp_byte (float v)
 {
@@ -71,21 +74,37 @@ clamp_byte (float v)
   return v < 255.0f ? v : 255.0f;
 }
 
-INLINE void
-to_bytes (guint8 * restrict dst, const void *restrict src,
-    const guint8 * restrict lq, float bias, gsize n, DloralKernelType from)
+INLINE Vector
+clamp_bytes (Vector v)
 {
-  if (lq) {
-#pragma omp simd
-    for (gsize i = 0; i < n; i++)
-      dst[i] = (gint32) (clamp_byte (element_get (src, i, from) * 127.5f
-              + (float) lq[i]) + bias);
-  } else {
-#pragma omp simd
-    for (gsize i = 0; i < n; i++)
-      dst[i] = (gint32) (clamp_byte (element_get (src, i, from) * 127.5f
-              + 127.5f) + bias);
+  return VECTOR_MIN (vector_relu (v), vector_set (255));
+}
+
+INLINE void
+to_bytes_from (guint8 * dst, const void *src, const guint8 * lq, float bias,
+    gsize n, DloralKernelType from)
+{
+  gsize i = 0;
+
+  for (; i + LANES <= n; i += LANES) {
+    Vector base = lq ? bytes_get (lq + i) : vector_set (127.5f);
+
+    bytes_set (dst + i, clamp_bytes (elements_get (src, i, from) * 127.5f
+            + base) + bias);
   }
+  for (; i < n; i++)
+    dst[i] = (gint32) (clamp_byte (element_get (src, i, from) * 127.5f
+            + (lq ? lq[i] : 127.5f)) + bias);
+}
+
+INLINE void
+to_bytes (guint8 * dst, const void *src, const guint8 * lq, float bias,
+    gsize n, DloralKernelType from)
+{
+  if (lq)
+    to_bytes_from (dst, src, lq, bias, n, from);
+  else
+    to_bytes_from (dst, src, NULL, bias, n, from);
 }
 
 static void

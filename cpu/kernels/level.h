@@ -35,6 +35,7 @@ typedef float Vector __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef int32_t Mask __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef uint32_t Words __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef uint16_t Halves __attribute__ ((vector_size (VECTOR_BYTES / 2)));
+typedef uint8_t Bytes __attribute__ ((vector_size (VECTOR_BYTES / 4)));
 
 #define INLINE static inline __attribute__ ((always_inline))
 
@@ -58,26 +59,32 @@ vector_set (float value)
   return value - (Vector) { 0 };
 }
 
-/* What C has no word for: VECTOR_INVERT is 1 / v to 12 bits or more, HALVES_WIDEN
- * zero-extends, WORDS_NARROW keeps the low half of each word. */
+/* What C has no word for, or the compiler no short way: VECTOR_INVERT is 1 / v
+ * to 11 bits or more; WIDEN extends by zeros; NARROW keeps the low bits. */
 #if defined (__AVX512F__)
 #define VECTOR_MAX(a, b) ((Vector) _mm512_max_ps ((__m512) (a), (__m512) (b)))
 #define VECTOR_MIN(a, b) ((Vector) _mm512_min_ps ((__m512) (a), (__m512) (b)))
 #define VECTOR_INVERT(v) ((Vector) _mm512_rcp14_ps ((__m512) (v)))
 #define HALVES_WIDEN(h) ((Words) _mm512_cvtepu16_epi32 ((__m256i) (h)))
 #define WORDS_NARROW(w) ((Halves) _mm512_cvtepi32_epi16 ((__m512i) (w)))
+#define BYTES_WIDEN(b) ((Mask) _mm512_cvtepu8_epi32 ((__m128i) (b)))
+#define BYTES_NARROW(w) ((Bytes) _mm512_cvtepi32_epi8 ((__m512i) (w)))
 #elif defined (__AVX2__)
 #define VECTOR_MAX(a, b) ((Vector) _mm256_max_ps ((__m256) (a), (__m256) (b)))
 #define VECTOR_MIN(a, b) ((Vector) _mm256_min_ps ((__m256) (a), (__m256) (b)))
 #define VECTOR_INVERT(v) ((Vector) _mm256_rcp_ps ((__m256) (v)))
 #define HALVES_WIDEN(h) ((Words) _mm256_cvtepu16_epi32 ((__m128i) (h)))
 #define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#define BYTES_WIDEN(b) __builtin_convertvector (b, Mask)
+#define BYTES_NARROW(w) __builtin_convertvector (w, Bytes)
 #elif defined (__SSE2__)
 #define VECTOR_MAX(a, b) ((Vector) _mm_max_ps ((__m128) (a), (__m128) (b)))
 #define VECTOR_MIN(a, b) ((Vector) _mm_min_ps ((__m128) (a), (__m128) (b)))
 #define VECTOR_INVERT(v) ((Vector) _mm_rcp_ps ((__m128) (v)))
 #define HALVES_WIDEN(h) __builtin_convertvector (h, Words)
 #define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#define BYTES_WIDEN(b) __builtin_convertvector (b, Mask)
+#define BYTES_NARROW(w) __builtin_convertvector (w, Bytes)
 #else
 #define VECTOR_SELECT(test, a, b)                                             \
   ((Vector) (((test) & (Mask) (a)) | (~(test) & (Mask) (b))))
@@ -86,6 +93,8 @@ vector_set (float value)
 #define VECTOR_INVERT(v) (1 / (v))
 #define HALVES_WIDEN(h) __builtin_convertvector (h, Words)
 #define WORDS_NARROW(w) __builtin_convertvector (w, Halves)
+#define BYTES_WIDEN(b) __builtin_convertvector (b, Mask)
+#define BYTES_NARROW(w) __builtin_convertvector (w, Bytes)
 #endif
 
 /* max (v, 0); NaN gives 0. */
@@ -180,6 +189,25 @@ elements_set (void *restrict array, gsize i, Vector v, DloralKernelType type)
   } else {
     vector_store ((float *) array + i, v);
   }
+}
+
+/* LANES bytes as floats. */
+INLINE Vector
+bytes_get (const uint8_t *p)
+{
+  Bytes bytes;
+
+  memcpy (&bytes, p, sizeof bytes);
+  return __builtin_convertvector (BYTES_WIDEN (bytes), Vector);
+}
+
+/* Truncates values from 0 to 255. */
+INLINE void
+bytes_set (uint8_t *p, Vector v)
+{
+  Bytes bytes = BYTES_NARROW (__builtin_convertvector (v, Mask));
+
+  memcpy (p, &bytes, sizeof bytes);
 }
 
 /* Fill in the level's functions. */

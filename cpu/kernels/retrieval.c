@@ -264,26 +264,40 @@ retrieve_window (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
     }
 }
 
-static void
-mix (float (*restrict dst)[DLORAL_TILE],
-    const float (*restrict src)[DLORAL_TILE], const float *restrict matrix,
-    int n_out, int n_in, gboolean add)
+/* Rows [o, o + n) of mix (), n ≤ 4: they share each load of a source. */
+INLINE void
+mix_rows (float (*dst)[DLORAL_TILE], const float (*src)[DLORAL_TILE],
+    const float *matrix, int n, int n_in, gboolean add, int l)
 {
-  for (int o = 0; o < n_out; o++)
-    for (int l = 0; l < DLORAL_TILE; l += 2 * LANES) {
-      Vector s0 = { 0 }, s1 = { 0 };
+  Vector sum[4];
 
-      if (add) {
-        s0 = vector_load (dst[o] + l);
-        s1 = vector_load (dst[o] + l + LANES);
-      }
-      for (int i = 0; i < n_in; i++) {
-        s0 += matrix[o * n_in + i] * vector_load (src[i] + l);
-        s1 += matrix[o * n_in + i] * vector_load (src[i] + l + LANES);
-      }
-      vector_store (dst[o] + l, s0);
-      vector_store (dst[o] + l + LANES, s1);
-    }
+#pragma GCC unroll 4
+  for (int o = 0; o < n; o++)
+    sum[o] = add ? vector_load (dst[o] + l) : (Vector) { 0 };
+  for (int i = 0; i < n_in; i++) {
+    Vector x = vector_load (src[i] + l);
+
+#pragma GCC unroll 4
+    for (int o = 0; o < n; o++)
+      sum[o] += matrix[o * n_in + i] * x;
+  }
+#pragma GCC unroll 4
+  for (int o = 0; o < n; o++)
+    vector_store (dst[o] + l, sum[o]);
+}
+
+static void
+mix (float (*dst)[DLORAL_TILE], const float (*src)[DLORAL_TILE],
+    const float *matrix, int n_out, int n_in, gboolean add)
+{
+  for (int l = 0; l < DLORAL_TILE; l += LANES) {
+    int o = 0;
+
+    for (; o + 4 <= n_out; o += 4)
+      mix_rows (dst + o, src, matrix + o * n_in, 4, n_in, add, l);
+    for (; o < n_out; o++)
+      mix_rows (dst + o, src, matrix + o * n_in, 1, n_in, add, l);
+  }
 }
 
 void

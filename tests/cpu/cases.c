@@ -414,15 +414,15 @@ typical_conv_64 (DloralCase * c, DloralOp * op, GRand * rand)
 }
 
 static void
-typical_conv_lq (DloralCase * c, DloralOp * op, GRand * rand)
+typical_conv_in (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_conv (c, op, rand, LQ_H, LQ_W, 64, 64, 3);
+  typical_conv (c, op, rand, LATENT_H, LATENT_W, 192, 64, 3);
 }
 
 static void
 typical_conv_flow (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_conv (c, op, rand, 96, LATENT_W, 32, 32, 7);
+  typical_conv (c, op, rand, 96, LATENT_W, 8, 16, 7);
 }
 
 static void
@@ -454,7 +454,7 @@ typical_norm (DloralCase * c, DloralOp * op, GRand * rand, int h, int w,
 {
   int channels = first + second;
 
-  op->u.group_norm.groups = 32;
+  op->u.group_norm.groups = 8;
   op->u.group_norm.eps = 1e-5f;
   op->u.group_norm.act = DLORAL_ACT_SILU;
   add_src (c, op, h, w, first, c->graph->act_dtype);
@@ -472,15 +472,9 @@ typical_norm_64 (DloralCase * c, DloralOp * op, GRand * rand)
 }
 
 static void
-typical_norm_192 (DloralCase * c, DloralOp * op, GRand * rand)
+typical_norm_128 (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_norm (c, op, rand, LATENT_H, LATENT_W, 128, 64);
-}
-
-static void
-typical_norm_lq (DloralCase * c, DloralOp * op, GRand * rand)
-{
-  typical_norm (c, op, rand, LQ_H, LQ_W, 64, 0);
+  typical_norm (c, op, rand, LATENT_H, LATENT_W, 64, 64);
 }
 
 static void
@@ -499,8 +493,8 @@ typical_resize (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.resize.mode = DLORAL_RESIZE_BILINEAR;
   for (int i = 0; i < 4; i++)
     op->u.resize.gain[i] = 1;
-  add_src (c, op, LQ_H, LQ_W, 3, DLORAL_F32);
-  set_dst (c, op, 192, LQ_W, 3, DLORAL_F32);
+  add_src (c, op, LATENT_H, LATENT_W, 3, DLORAL_F32);
+  set_dst (c, op, 96, LATENT_W, 3, DLORAL_F32);
 }
 
 static void
@@ -514,25 +508,34 @@ typical_nearest (DloralCase * c, DloralOp * op, GRand * rand)
 static void
 typical_pool (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  add_src (c, op, 192, LQ_W, 3, DLORAL_F32);
-  set_dst (c, op, 96, LQ_W / 2, 3, DLORAL_F32);
+  add_src (c, op, 96, LATENT_W, 3, DLORAL_F32);
+  set_dst (c, op, 48, LATENT_W / 2, 3, DLORAL_F32);
 }
 
 static void
-typical_warp (DloralCase * c, DloralOp * op, GRand * rand)
+typical_warp_latent (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  add_src (c, op, LQ_H, LQ_W, 16, DLORAL_F32);
-  add_src (c, op, LQ_H, LQ_W, 2, DLORAL_F32);
-  set_dst (c, op, LQ_H, LQ_W, 16, DLORAL_F32);
+  add_src (c, op, LATENT_H, LATENT_W, 16, DLORAL_F32);
+  add_src (c, op, LATENT_H, LATENT_W, 2, DLORAL_F32);
+  set_dst (c, op, LATENT_H, LATENT_W, 16, DLORAL_F32);
+}
+
+static void
+typical_warp_flow (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  op->u.warp.border = TRUE;
+  add_src (c, op, 96, LATENT_W, 3, DLORAL_F32);
+  add_src (c, op, 96, LATENT_W, 2, DLORAL_F32);
+  set_dst (c, op, 96, LATENT_W, 3, DLORAL_F32);
 }
 
 static void
 typical_concat (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  add_src (c, op, 192, LQ_W, 3, DLORAL_F32);
-  add_src (c, op, 192, LQ_W, 3, DLORAL_F32);
-  add_src (c, op, 192, LQ_W, 2, DLORAL_F32);
-  set_dst (c, op, 192, LQ_W, 8, c->graph->act_dtype);
+  add_src (c, op, 96, LATENT_W, 3, DLORAL_F32);
+  add_src (c, op, 96, LATENT_W, 3, DLORAL_F32);
+  add_src (c, op, 96, LATENT_W, 2, DLORAL_F32);
+  set_dst (c, op, 96, LATENT_W, 8, c->graph->act_dtype);
 }
 
 static void
@@ -573,57 +576,49 @@ typical_upsample (DloralCase * c, DloralOp * op, GRand * rand)
 static void
 typical_shrink (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  op->u.shrink.factor = 4;
+  op->u.shrink.factor = 8;
   add_src (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
-  set_dst (c, op, LQ_H, LQ_W, 3, DLORAL_F32);
+  set_dst (c, op, LATENT_H, LATENT_W, 3, DLORAL_F32);
 }
 
 static void
 typical_from_picture (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  op->u.from_picture.patch = 4;
+  op->u.from_picture.patch = 8;
   add_src (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
-  set_dst (c, op, LQ_H, LQ_W, 48, c->graph->act_dtype);
+  set_dst (c, op, LATENT_H, LATENT_W, 192, c->graph->act_dtype);
 }
 
 static void
-typical_to_picture (DloralCase * c, DloralOp * op, int patch,
-    DloralColorFix color_fix)
+typical_to_picture (DloralCase * c, DloralOp * op, DloralColorFix color_fix)
 {
-  op->u.to_picture.patch = patch;
+  op->u.to_picture.patch = 8;
   op->u.to_picture.lq_residual = TRUE;
   op->u.to_picture.color_fix = color_fix;
   op->u.to_picture.height = 4 * LQ_H;
   op->u.to_picture.width = 4 * LQ_W;
-  add_src (c, op, 4 * LQ_H / patch, 4 * LQ_W / patch, patch * patch * 3,
-      c->graph->act_dtype);
+  add_src (c, op, LATENT_H, LATENT_W, 192, c->graph->act_dtype);
   add_src (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
   set_dst (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
   c->scale[0] = 0.3;
 }
 
 static void
-typical_none_4 (DloralCase * c, DloralOp * op, GRand * rand)
+typical_none (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_to_picture (c, op, 4, DLORAL_COLOR_FIX_NONE);
-}
-
-static void
-typical_none_8 (DloralCase * c, DloralOp * op, GRand * rand)
-{
-  typical_to_picture (c, op, 8, DLORAL_COLOR_FIX_NONE);
+  typical_to_picture (c, op, DLORAL_COLOR_FIX_NONE);
 }
 
 static void
 typical_adain (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_to_picture (c, op, 4, DLORAL_COLOR_FIX_ADAIN);
+  typical_to_picture (c, op, DLORAL_COLOR_FIX_ADAIN);
 }
 
 static void
 typical_wavelet (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  typical_to_picture (c, op, 4, DLORAL_COLOR_FIX_WAVELET);
+  typical_to_picture (c, op, DLORAL_COLOR_FIX_WAVELET);
 }
 
 typedef struct
@@ -635,29 +630,28 @@ typedef struct
 
 static const Typical typicals[] = {
   {"conv 3×3 64→64, 160×90", DLORAL_OP_CONV, typical_conv_64},
-  {"conv 3×3 64→64, 320×180", DLORAL_OP_CONV, typical_conv_lq},
-  {"conv 7×7 32→32, 160×96", DLORAL_OP_CONV, typical_conv_flow},
+  {"conv 3×3 192→64, 160×90", DLORAL_OP_CONV, typical_conv_in},
+  {"conv 7×7 8→16, 160×96", DLORAL_OP_CONV, typical_conv_flow},
   {"linear 96→288, 80×45", DLORAL_OP_LINEAR, typical_linear},
   {"attention 4×32, 40×23", DLORAL_OP_ATTENTION, typical_attention},
   {"layer norm 128, 80×45", DLORAL_OP_LAYER_NORM, typical_layer_norm},
   {"group norm 64, 160×90", DLORAL_OP_GROUP_NORM, typical_norm_64},
-  {"group norm 128+64, 160×90", DLORAL_OP_GROUP_NORM, typical_norm_192},
-  {"group norm 64, 320×180", DLORAL_OP_GROUP_NORM, typical_norm_lq},
-  {"resize bilinear 3, 320×180→192", DLORAL_OP_RESIZE, typical_resize},
+  {"group norm 64+64, 160×90", DLORAL_OP_GROUP_NORM, typical_norm_128},
+  {"resize bilinear 3, 160×90→96", DLORAL_OP_RESIZE, typical_resize},
   {"resize nearest 128, 80×45→160×90", DLORAL_OP_RESIZE, typical_nearest},
-  {"pool 3, 320×192", DLORAL_OP_POOL, typical_pool},
-  {"warp 16, 320×180", DLORAL_OP_WARP, typical_warp},
-  {"concat 3+3+2, 320×192", DLORAL_OP_CONCAT, typical_concat},
+  {"pool 3, 160×96", DLORAL_OP_POOL, typical_pool},
+  {"warp 16, 160×90", DLORAL_OP_WARP, typical_warp_latent},
+  {"warp 3, 160×96", DLORAL_OP_WARP, typical_warp_flow},
+  {"concat 3+3+2, 160×96", DLORAL_OP_CONCAT, typical_concat},
   {"retrieval 16×2, 160×90, window 5", DLORAL_OP_RETRIEVAL,
       typical_retrieval_window},
   {"retrieval 4×9, 64×64, all", DLORAL_OP_RETRIEVAL, typical_retrieval_all},
   {"upsample 320×180→1280×720", DLORAL_OP_UPSAMPLE, typical_upsample},
-  {"shrink 1280×720→320×180", DLORAL_OP_SHRINK, typical_shrink},
-  {"from picture 4, 1280×720", DLORAL_OP_FROM_PICTURE, typical_from_picture},
-  {"to picture 4, 1280×720, none", DLORAL_OP_TO_PICTURE, typical_none_4},
-  {"to picture 8, 1280×720, none", DLORAL_OP_TO_PICTURE, typical_none_8},
-  {"to picture 4, 1280×720, adain", DLORAL_OP_TO_PICTURE, typical_adain},
-  {"to picture 4, 1280×720, wavelet", DLORAL_OP_TO_PICTURE, typical_wavelet},
+  {"shrink 1280×720→160×90", DLORAL_OP_SHRINK, typical_shrink},
+  {"from picture 8, 1280×720", DLORAL_OP_FROM_PICTURE, typical_from_picture},
+  {"to picture 8, 1280×720, none", DLORAL_OP_TO_PICTURE, typical_none},
+  {"to picture 8, 1280×720, adain", DLORAL_OP_TO_PICTURE, typical_adain},
+  {"to picture 8, 1280×720, wavelet", DLORAL_OP_TO_PICTURE, typical_wavelet},
 };
 
 /* --------------------------------------------------------------------------- */
