@@ -1,0 +1,164 @@
+/* dloral-bench: how fast the engine is, stage by stage and operator by operator,
+ * and the element end to end; whether memory stays constant.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdlib.h>
+
+#include <gst/gst.h>
+
+#include "bench.h"
+
+typedef struct
+{
+  BenchParams params;
+  char *model, *precision;
+  char **sizes;
+  int n_operators, soak;
+  gboolean json, no_element;
+} Options;
+
+static gboolean
+parse_size (const char *text, int *width, int *height)
+{
+  char rest;
+
+  if (sscanf (text, "%dx%d%c", width, height, &rest) == 2
+      && *width >= 16 && *width <= 8192 && *height >= 16 && *height <= 8192)
+    return TRUE;
+  g_printerr ("bench: size '%s': expected WIDTHxHEIGHT, 16 to 8192 each\n",
+      text);
+  return FALSE;
+}
+
+static gboolean
+parse_precision (const char *text, DloralPrecision *precision)
+{
+  static const char *const names[] = { "auto", "f32", "bf16" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (text, names[i])) {
+      *precision = i;
+      return TRUE;
+    }
+  g_printerr ("bench: precision '%s': expected auto, f32 or bf16\n", text);
+  return FALSE;
+}
+
+static gboolean
+fail (GError *error)
+{
+  g_printerr ("bench: %s\n", error->message);
+  g_error_free (error);
+  return FALSE;
+}
+
+static gboolean
+measure (const Options *o, int width, int height)
+{
+  BenchElement element;
+  GError *error = NULL;
+  BenchEngine *engine = bench_engine (&o->params, width, height, &error);
+
+  if (engine == NULL)
+    return fail (error);
+  if (!o->no_element
+      && !bench_element (&o->params, width, height, 0, &element, &error)) {
+    bench_engine_free (engine);
+    return fail (error);
+  }
+  (o->json ? bench_print_json : bench_print) (engine,
+      o->no_element ? NULL : &element, o->n_operators);
+  fflush (stdout);
+  bench_engine_free (engine);
+  return TRUE;
+}
+
+/* Resident memory after a tenth of the frames and after all. */
+static gboolean
+soak (const Options *o, int width, int height)
+{
+  BenchParams params = o->params;
+  BenchElement element;
+  GError *error = NULL;
+  int early = MAX (o->soak / 10, 1);
+
+  params.frames = o->soak;
+  if (!bench_element (&params, width, height, early, &element, &error))
+    return fail (error);
+  if (o->json)
+    printf ("{\"width\": %d, \"height\": %d, \"frames\": %d, \"fps\": %.2f, "
+        "\"rss_early\": %" G_GSIZE_FORMAT ", \"rss_late\": %" G_GSIZE_FORMAT
+        "}\n", width, height, o->soak, element.fps, element.rss_early,
+        element.rss_late);
+  else
+    printf ("%dx%d, %d frames at %.1f fps: %.2f MiB resident after %d, "
+        "%.2f MiB after all\n", width, height, o->soak, element.fps,
+        element.rss_early / 1048576., early, element.rss_late / 1048576.);
+  return TRUE;
+}
+
+static gboolean
+run (const Options *o)
+{
+  static char *defaults[] = { "160x90", "320x180", NULL };
+  static char *soak_defaults[] = { "64x48", NULL };
+  char **sizes = o->sizes ? o->sizes : o->soak ? soak_defaults : defaults;
+  gboolean ok = TRUE;
+
+  for (; ok && *sizes; sizes++) {
+    int width, height;
+
+    ok = parse_size (*sizes, &width, &height) &&
+        (o->soak ? soak : measure) (o, width, height);
+  }
+  return ok;
+}
+
+int
+main (int argc, char **argv)
+{
+  Options o = {.params.frames = 60,.n_operators = 8 };
+  GOptionEntry entries[] = {
+    {"model", 0, 0, G_OPTION_ARG_FILENAME, &o.model,
+        "model file (the shipped one)", "FILE"},
+    {"size", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sizes,
+        "LQ frame size, more than once if wanted (160x90, 320x180)", "WxH"},
+    {"precision", 0, 0, G_OPTION_ARG_STRING, &o.precision,
+        "auto, f32 or bf16 (auto)", "NAME"},
+    {"threads", 0, 0, G_OPTION_ARG_INT, &o.params.threads,
+        "threads, 0 for all cores (0)", "N"},
+    {"frames", 0, 0, G_OPTION_ARG_INT, &o.params.frames,
+        "frames to measure (60)", "N"},
+    {"operators", 0, 0, G_OPTION_ARG_INT, &o.n_operators,
+        "how many of the slowest operators to name (8)", "N"},
+    {"no-element", 0, 0, G_OPTION_ARG_NONE, &o.no_element,
+        "the engine only", NULL},
+    {"soak", 0, 0, G_OPTION_ARG_INT, &o.soak,
+        "instead: memory over N frames through the element (64x48)", "N"},
+    {"json", 0, 0, G_OPTION_ARG_NONE, &o.json,
+        "one JSON object a size", NULL},
+    {NULL}
+  };
+  GOptionContext *context = g_option_context_new (NULL);
+  GError *error = NULL;
+  gboolean ok;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_add_group (context, gst_init_get_option_group ());
+  ok = g_option_context_parse (context, &argc, &argv, &error);
+  g_option_context_free (context);
+  if (!ok) {
+    fail (error);
+    return EXIT_FAILURE;
+  }
+  o.params.model = o.model ? o.model : DEFAULT_MODEL;
+  o.params.precision_name = o.precision ? o.precision : "auto";
+  o.params.frames = MAX (o.params.frames, 2);
+  ok = parse_precision (o.params.precision_name, &o.params.precision)
+      && run (&o);
+  g_free (o.model);
+  g_free (o.precision);
+  g_strfreev (o.sizes);
+  return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}

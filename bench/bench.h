@@ -1,0 +1,73 @@
+/* What the benchmark measures, and who measures and prints it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "engine/dloral.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  const char *model;            /* path */
+  DloralPrecision precision;
+  const char *precision_name;   /* as asked for */
+  int threads;                  /* 0: all cores */
+  int frames;                   /* to measure, after a few to warm up */
+} BenchParams;
+
+/* One operator, or all of one kind. */
+typedef struct
+{
+  char *name;                   /* "decode conv vae.decoder.conv_out 3×3 …" */
+  double ms;                    /* of one frame */
+  double flop;
+  gboolean library;             /* computed in the vendor's library */
+} BenchOperator;
+
+typedef struct
+{
+  double ms;                    /* median over the frames */
+  double flop;                  /* of one frame, multiply-add = 2 */
+  double outside;               /* share of its time outside the library */
+} BenchStage;
+
+typedef struct
+{
+  int width, height;            /* LQ */
+  char *precision;              /* that was computed in */
+  BenchStage stages[DLORAL_N_STAGES];
+  BenchStage frame;             /* all stages together */
+  GArray *operators;            /* BenchOperator, largest first */
+  gsize memory;                 /* of the stream, bytes */
+} BenchEngine;
+
+typedef struct
+{
+  double fps;
+  gsize rss_early, rss_late;    /* resident bytes of the process */
+} BenchElement;
+
+/* The engine alone, one frame at a time. NULL and `error` on failure. */
+BenchEngine *bench_engine (const BenchParams * params, int width, int height,
+    GError ** error);
+void bench_engine_free (BenchEngine * result);
+
+/* The element in a pipeline without display. rss_early is taken at output frame
+ * number `early` (0: never), rss_late at the last one. */
+gboolean bench_element (const BenchParams * params, int width, int height,
+    int early, BenchElement * result, GError ** error);
+
+/* One line or block for people; `element` may be NULL, `n_operators` is how many
+ * of the largest to name. */
+void bench_print (const BenchEngine * engine, const BenchElement * element,
+    int n_operators);
+
+/* The same as a JSON object in one line. */
+void bench_print_json (const BenchEngine * engine,
+    const BenchElement * element, int n_operators);
+
+G_END_DECLS

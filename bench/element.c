@@ -1,0 +1,121 @@
+/* Speed and memory of the element: a test source, the element, no display.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <gst/gst.h>
+
+#include "bench.h"
+
+/* Output frames before the clock starts: the model loads, buffers fill. */
+#define WARM_UP 8
+
+typedef struct
+{
+  int frames, early;
+  gint64 started, ended;        /* microseconds */
+  gsize rss_early, rss_late;
+} Counter;
+
+/* Resident bytes of this process, 0 where the system does not say. */
+static gsize
+get_resident (void)
+{
+  g_autofree char *text = NULL;
+  const char *second;
+
+  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
+    return 0;
+  second = strchr (text, ' ');
+  return second ? strtoull (second, NULL, 10) * sysconf (_SC_PAGESIZE) : 0;
+}
+
+/* Called for every output frame, in the order of frames. */
+static GstPadProbeReturn
+count (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Counter *c = data;
+
+  c->frames++;
+  c->ended = g_get_monotonic_time ();
+  if (c->frames == WARM_UP)
+    c->started = c->ended;
+  if (c->frames == c->early)
+    c->rss_early = get_resident ();
+  return GST_PAD_PROBE_OK;
+}
+
+static gboolean
+play (GstElement *pipeline, GError **error)
+{
+  GstBus *bus = gst_element_get_bus (pipeline);
+  GstMessage *message;
+  gboolean ok;
+
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  message = gst_bus_timed_pop_filtered (bus, GST_CLOCK_TIME_NONE,
+      GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+  ok = GST_MESSAGE_TYPE (message) == GST_MESSAGE_EOS;
+  if (!ok)
+    gst_message_parse_error (message, error, NULL);
+  gst_message_unref (message);
+  gst_object_unref (bus);
+  return ok;
+}
+
+static GstElement *
+make_pipeline (const BenchParams *p, int width, int height, GError **error)
+{
+  g_autofree char *description = g_strdup_printf ("videotestsrc "
+      "num-buffers=%d horizontal-speed=2 ! "
+      "video/x-raw,format=I420,width=%d,height=%d ! "
+      "dloral model=\"%s\" precision=%s threads=%d ! "
+      "fakesink name=sink sync=false", p->frames + WARM_UP, width, height,
+      p->model, p->precision_name, p->threads);
+  GstElement *pipeline;
+
+  if (!gst_registry_scan_path (gst_registry_get (), PLUGIN_DIR)
+      && !gst_registry_check_feature_version (gst_registry_get (), "dloral",
+          0, 0, 0)) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND,
+        "%s holds no plugin: build it first", PLUGIN_DIR);
+    return NULL;
+  }
+  pipeline = gst_parse_launch (description, error);
+  if (pipeline && *error)
+    g_clear_pointer (&pipeline, gst_object_unref);
+  return pipeline;
+}
+
+gboolean
+bench_element (const BenchParams *p, int width, int height, int early,
+    BenchElement *result, GError **error)
+{
+  Counter c = {.early = early };
+  GError *problem = NULL;
+  GstElement *pipeline = make_pipeline (p, width, height, &problem), *sink;
+  GstPad *pad;
+
+  if (pipeline) {
+    sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
+    pad = gst_element_get_static_pad (sink, "sink");
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count, &c, NULL);
+    play (pipeline, &problem);
+    c.rss_late = get_resident ();
+    gst_element_set_state (pipeline, GST_STATE_NULL);
+    gst_object_unref (pad);
+    gst_object_unref (sink);
+    gst_object_unref (pipeline);
+  }
+  if (problem) {
+    g_propagate_error (error, problem);
+    return FALSE;
+  }
+  result->fps = (c.frames - WARM_UP) * 1e6 / (c.ended - c.started);
+  result->rss_early = c.rss_early;
+  result->rss_late = c.rss_late;
+  return TRUE;
+}
