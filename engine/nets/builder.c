@@ -4,6 +4,8 @@
  */
 #include "builder.h"
 
+#include "layer.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -37,30 +39,22 @@ dloral_builder_finish (DloralBuilder *b, GError **error)
 
 /* --- Weights ------------------------------------------------------------- */
 
-/* Where a weight's values lie in the file: input channels [first, first + i)
- * of up to three entries [rows][total][taps], on top of each other. */
+/* Where a weight's values lie in the file: input channels from `first` of up to
+ * three layers, on top of each other. */
 typedef struct
 {
-  const DloralEntry *entries[3];
-  int n_entries, first, total;
+  DloralLayer layers[3];
+  int n_layers, first;
 } FileSource;
 
 static void
 fill_from_file (const DloralWeight *w, float *dst)
 {
   const FileSource *s = w->data;
-  gsize taps = (gsize) w->kh * w->kw, rows = w->o / s->n_entries;
-  gsize row = taps * w->i;
 
-  for (int e = 0; e < s->n_entries; e++) {
-    if (w->i == s->total) {
-      dloral_entry_read_f32 (s->entries[e], 0, rows * row, dst);
-      dst += rows * row;
-      continue;
-    }
-    for (gsize r = 0; r < rows; r++, dst += row)
-      dloral_entry_read_f32 (s->entries[e],
-          (r * s->total + s->first) * taps, row, dst);
+  for (int l = 0; l < s->n_layers; l++) {
+    dloral_layer_read (&s->layers[l], s->first, w->i, dst);
+    dst += dloral_weight_get_length (w) / s->n_layers;
   }
 }
 
@@ -70,30 +64,26 @@ fill_constant (const DloralWeight *w, float *dst)
   memcpy (dst, w->data, dloral_weight_get_length (w) * sizeof *dst);
 }
 
-static const DloralEntry *
-require (DloralBuilder *b, const char *name, int o, int i, int kh, int kw)
+static gboolean
+find_layer (DloralBuilder *b, DloralLayer *layer, const char *name, int o,
+    int i, int kh, int kw)
 {
-  gint64 shape[4] = { o, i, kh, kw };
-
-  if (b->error)
-    return NULL;
-  return dloral_safetensors_require (b->file, name, 4, shape, &b->error);
+  return b->error == NULL &&
+      dloral_layer_find (layer, b->file, name, o, i, kh, kw, &b->error);
 }
 
 const DloralWeight *
 dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
     int kh, int kw, int first, int n)
 {
-  const DloralEntry *entry = require (b, name, o, i, kh, kw);
-  FileSource *s;
+  FileSource *s = g_new0 (FileSource, 1);
 
-  if (entry == NULL)
+  if (!find_layer (b, &s->layers[0], name, o, i, kh, kw)) {
+    g_free (s);
     return NULL;
-  s = g_new0 (FileSource, 1);
-  s->entries[0] = entry;
-  s->n_entries = 1;
+  }
+  s->n_layers = 1;
   s->first = first;
-  s->total = i;
   return dloral_graph_weight (b->g, (DloralWeight) {
       .key = n == i ? g_strdup (name) :
           g_strdup_printf ("%s[%d:%d]", name, first, first + n),
@@ -116,7 +106,7 @@ dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
   GString *key = g_string_new (NULL);
 
   for (int n = 0; n < n_names; n++) {
-    s->entries[n] = require (b, names[n], o, i, 1, 1);
+    find_layer (b, &s->layers[n], names[n], o, i, 1, 1);
     g_string_append_printf (key, "%s%s", n ? "+" : "", names[n]);
   }
   if (b->error) {
@@ -124,8 +114,7 @@ dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
     g_free (s);
     return NULL;
   }
-  s->n_entries = n_names;
-  s->total = i;
+  s->n_layers = n_names;
   return dloral_graph_weight (b->g, (DloralWeight) {
       .key = g_string_free (key, FALSE),
       .o = n_names * o, .i = i, .kh = 1, .kw = 1,
@@ -147,14 +136,13 @@ float *
 dloral_builder_read (DloralBuilder *b, const char *name, int o, int i, int kh,
     int kw)
 {
-  const DloralEntry *entry = require (b, name, o, i, kh, kw);
-  gsize n = (gsize) o * i * kh * kw;
+  DloralLayer layer;
   float *values;
 
-  if (entry == NULL)
+  if (!find_layer (b, &layer, name, o, i, kh, kw))
     return NULL;
-  values = g_new (float, n);
-  dloral_entry_read_f32 (entry, 0, n, values);
+  values = g_new (float, (gsize) o * i * kh * kw);
+  dloral_layer_read (&layer, 0, i, values);
   return values;
 }
 

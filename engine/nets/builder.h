@@ -35,8 +35,8 @@ gboolean dloral_builder_finish (DloralBuilder * b, GError ** error);
 
 /* --- Weights ------------------------------------------------------------- */
 
-/* The file's tensor [o][i][kh][kw]. Where the file has it as [o][i] or with
- * trailing 1s, that is the same. */
+/* The file's tensor [o][i][kh][kw] with its adapters merged. Where the file has
+ * it as [o][i] or with trailing 1s, that is the same. */
 const DloralWeight *dloral_builder_weight (DloralBuilder * b, const char *name,
     int o, int i, int kh, int kw);
 
