@@ -44,16 +44,11 @@ scratch_get_size (const GroupNorm * self)
   return self->c * (DLORAL_STRIPS * 2 * sizeof (double) + 3 * sizeof (float));
 }
 
-/* Joins (n, mean, m2) of more values to those of a set. */
-static void
-moments_join (double *n, double *mean, double *m2, double more_n,
-    double more_mean, double more_m2)
+static gsize
+strip_length (int strip, gsize pixels)
 {
-  double total = *n + more_n, delta = more_mean - *mean;
-
-  *m2 += more_m2 + delta * delta * *n * more_n / total;
-  *mean += delta * more_n / total;
-  *n = total;
+  return dloral_strip_start (strip + 1, pixels)
+      - dloral_strip_start (strip, pixels);
 }
 
 static void
@@ -63,7 +58,7 @@ measure_strip (const GroupNorm * self, const DloralCpuRun * run,
   const DloralOp *op = self->base.op;
   gsize pixels = (gsize) op->dst->h * op->dst->w;
   gsize first = dloral_strip_start (strip, pixels);
-  gsize n = dloral_strip_start (strip + 1, pixels) - first;
+  gsize n = strip_length (strip, pixels);
   gsize at = (gsize) strip * self->c;
 
   if (n == 0)
@@ -78,32 +73,54 @@ measure_strip (const GroupNorm * self, const DloralCpuRun * run,
   }
 }
 
+/* Mean and variance of `size` channels from `first` on. */
+static void
+join_moments (const GroupNorm * self, const Scratch * scratch, int first,
+    int size, double *mean, double *variance)
+{
+  const DloralOp *op = self->base.op;
+  gsize pixels = (gsize) op->dst->h * op->dst->w;
+  double sum = 0, m2 = 0;
+
+  for (int strip = 0; strip < DLORAL_STRIPS; strip++) {
+    gsize n = strip_length (strip, pixels), at = strip * self->c + first;
+
+    for (gsize i = at; n > 0 && i < at + size; i++)
+      sum += n * scratch->mean[i];
+  }
+  *mean = sum / size / pixels;
+  for (int strip = 0; strip < DLORAL_STRIPS; strip++) {
+    gsize n = strip_length (strip, pixels), at = strip * self->c + first;
+
+    for (gsize i = at; n > 0 && i < at + size; i++)
+      m2 += scratch->m2[i]
+          + n * (scratch->mean[i] - *mean) * (scratch->mean[i] - *mean);
+  }
+  *variance = m2 / size / pixels;
+}
+
+/* Which source a channel comes from. */
+static const DloralTensor *
+get_source (const DloralOp * op, int channel)
+{
+  return op->src[channel >= op->src[0]->c];
+}
+
 /* y = (x − mean) / deviation · gamma + beta as (x − center) · scale + shift:
- * center is the mean in f32, what it misses goes into the shift. */
+ * center is the mean in f32 (the kernels take 0 for bf16), and what it misses
+ * goes into the shift. */
 static void
 fold_group (const GroupNorm * self, const Scratch * scratch, int group)
 {
   const DloralOp *op = self->base.op;
-  gsize pixels = (gsize) op->dst->h * op->dst->w;
   int size = self->c / op->u.group_norm.groups, first = group * size;
-  double n = 0, mean = 0, m2 = 0, inverse;
+  double mean, variance;
 
-  for (int strip = 0; strip < DLORAL_STRIPS; strip++) {
-    gsize count = dloral_strip_start (strip + 1, pixels)
-        - dloral_strip_start (strip, pixels);
-
-    for (int i = first; count > 0 && i < first + size; i++) {
-      gsize at = (gsize) strip * self->c + i;
-
-      moments_join (&n, &mean, &m2, count, scratch->mean[at],
-          scratch->m2[at]);
-    }
-  }
-  inverse = 1 / sqrt (m2 / n + op->u.group_norm.eps);
+  join_moments (self, scratch, first, size, &mean, &variance);
   for (int i = first; i < first + size; i++) {
-    double scale = self->gamma[i] * inverse;
+    double scale = self->gamma[i] / sqrt (variance + op->u.group_norm.eps);
 
-    scratch->center[i] = mean;
+    scratch->center[i] = get_source (op, i)->dtype == DLORAL_BF16 ? 0 : mean;
     scratch->scale[i] = scale;
     scratch->shift[i] = self->beta[i] - (mean - scratch->center[i]) * scale;
   }
@@ -117,7 +134,7 @@ normalise_strip (const GroupNorm * self, const DloralCpuRun * run,
   const DloralKernelType to = dloral_kernel_type (op->dst->dtype);
   gsize pixels = (gsize) op->dst->h * op->dst->w;
   gsize first = dloral_strip_start (strip, pixels);
-  gsize n = dloral_strip_start (strip + 1, pixels) - first;
+  gsize n = strip_length (strip, pixels);
   guint8 *dst = dloral_cpu_get_data (run, op->dst);
   int at = 0;
 

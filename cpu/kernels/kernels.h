@@ -49,8 +49,9 @@ typedef struct
   void (*moments[DLORAL_N_KERNEL_TYPES]) (const void *src, int c,
       gsize pixels, double *mean, double *m2);
 
-  /* dst = (src − mean[c]) · scale[c] + shift[c], then SiLU if wanted. dst's
-   * pixels are dst_step apart, src is [pixels][c]. [dst][src] types. */
+  /* dst = (src − mean[c]) · scale[c] + shift[c], then SiLU if wanted; the mean
+   * of a bf16 source is taken as zero. dst's pixels are dst_step apart, src is
+   * [pixels][c]. [dst][src] types. */
   void (*normalise[DLORAL_N_KERNEL_TYPES][DLORAL_N_KERNEL_TYPES]) (void *dst,
       gsize dst_step, const void *src, int c, gsize pixels,
       const float *mean, const float *scale, const float *shift,
