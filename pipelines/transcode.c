@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 #include <gst/pbutils/pbutils.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Compressed data may pile up while the muxer waits for the other stream. */
@@ -528,8 +529,8 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
     fail (self, G_IO_ERROR_FAILED, "no frame of \"%s\" could be decoded",
         self->params->in);
   if (self->missing && !self->error)
-    g_printerr ("upscale: a stream was left out: there is no plugin for %s\n",
-        self->missing);
+    fprintf (stderr, "upscale: a stream was left out: there is no plugin for"
+        " %s\n", self->missing);
   if (!self->error)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&self->error));

@@ -13,6 +13,7 @@
 #include <glib/gstdio.h>
 #include <gst/pbutils/pbutils.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -206,7 +207,7 @@ restore (const Paths * paths, GError ** error)
       error)
       && settle (paths, error);
   if (ok)
-    g_print ("%s: %d x %d, %u frames in %.1f s (%.1f frames/s)\n"
+    printf ("%s: %d x %d, %u frames in %.1f s (%.1f frames/s)\n"
         "%s: plain bicubic | restored\n", paths->out, result.width,
         result.height, result.n_frames, result.seconds,
         result.n_frames / MAX (result.seconds, 0.001), paths->picture);
@@ -234,7 +235,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
 
   if (argc < 2 || argc > 3) {
-    g_printerr ("usage: upscale [IN [OUT]]\n");
+    fprintf (stderr, "usage: upscale [IN [OUT]]\n");
     return 2;
   }
   /* A write past a limit is to fail, not to kill. */
@@ -245,6 +246,6 @@ main (int argc, char **argv)
 
   if (upscale (argv[1], argc > 2 ? argv[2] : NULL, &error))
     return 0;
-  g_printerr ("upscale: %s\n", error->message);
+  fprintf (stderr, "upscale: %s\n", error->message);
   return caught_signal ? 128 + caught_signal : 1;
 }
