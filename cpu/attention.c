@@ -31,7 +31,7 @@ typedef struct
   DloralPrimitive softmax;
   DloralPrimitive values;       /* [batch][rows][d] */
   DloralPrimitive scatter;      /* into dst */
-  /* Places in scratch: */
+  /* Places in scratch; f32 probabilities take the place of their scores. */
   gsize k, v, q, scores, probs, out, pad;
 } Attention;
 
@@ -321,8 +321,12 @@ place_scratch (Attention *self)
   self->v = self->k + get_packed_size (&self->product);
   self->q = self->v + get_packed_size (&self->values);
   self->scores = self->q + dloral_align (n * self->d * size);
-  self->probs = self->scores + dloral_align (n * self->nk * sizeof (float));
-  self->out = self->probs + dloral_align (n * self->nk * size);
+  self->probs = self->scores;
+  self->out = self->scores + dloral_align (n * self->nk * sizeof (float));
+  if (self->type != dnnl_f32) {
+    self->probs = self->out;
+    self->out += dloral_align (n * self->nk * size);
+  }
   self->pad = self->out + dloral_align (n * self->d * sizeof (float));
   return self->pad + get_pad_size (self);
 }
