@@ -152,22 +152,26 @@ retrieve_tile (const Retrieval * self, float *dst, const float *src,
     const float *keys, int y, int x)
 {
   const DloralKernels *kernels = dloral_kernels_get ();
-  TileRow in[DLORAL_TILE_CHANNELS + 1], query[DLORAL_TILE_CHANNELS + 1];
-  TileRow sum[DLORAL_TILE_CHANNELS + 1], out[DLORAL_TILE_CHANNELS];
+  TileRow in[DLORAL_TILE_CHANNELS + 1], out[DLORAL_TILE_CHANNELS];
+  TileRow query[2 * (DLORAL_TILE_CHANNELS + 1)];
+  TileRow sum[2 * (DLORAL_TILE_CHANNELS + 1)];
   const DloralTensor *t = self->base.op->dst;
   int c = self->c, n = MIN (DLORAL_TILE, t->w - x);
   gsize at = ((gsize) y * t->w + x) * c;
 
   tile_load (in, src + at, c, n);
   memset (out, 0, c * sizeof *out);
-  for (int head = 0; head < self->heads; head++) {
+  for (int head = 0; head < self->heads; head += 2) {
+    int m = MIN (2, self->heads - head);
+
     kernels->mix (query, (const TileRow *) in,
-        self->weight + head * (c + 1) * (c + 1), c + 1, c + 1, FALSE);
-    kernels->retrieve_window (sum, (const TileRow *) query,
+        self->weight + head * (c + 1) * (c + 1), m * (c + 1), c + 1, FALSE);
+    kernels->retrieve_window (sum, (const TileRow *) query, m,
         keys + y * self->stride + x, self->plane, self->stride, c,
         self->window);
-    kernels->mix (out, (const TileRow *) sum,
-        self->value + head * c * (c + 1), c, c + 1, TRUE);
+    for (int i = 0; i < m; i++)
+      kernels->mix (out, (const TileRow *) sum + i * (c + 1),
+          self->value + (head + i) * c * (c + 1), c, c + 1, TRUE);
   }
   for (int l = 0; l < n; l++)
     for (int k = 0; k < c; k++)

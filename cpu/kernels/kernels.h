@@ -79,13 +79,14 @@ typedef struct
   void (*retrieve) (float *sum, const float *query, int m, const float *key,
       gsize plane, gsize n, int c);
 
-  /* For DLORAL_TILE columns l: sum[k][l] = Σ over the window of
-   * relu (query[·][l] · ỹ) · ỹ[k], k ≤ c. Planes of ỹ are `plane` apart, rows
-   * `stride` apart; key points at the window's first element for l = 0. Where
-   * all planes of ỹ, the ones' too, are zero, nothing is added. */
+  /* For DLORAL_TILE columns l and m ≤ 2 heads, each of c + 1 rows of query and
+   * sum: sum[k][l] = Σ over the window of relu (query[·][l] · ỹ) · ỹ[k], k ≤ c.
+   * Planes of ỹ are `plane` apart, rows `stride` apart; key points at the
+   * window's first element for l = 0. Where all planes of ỹ, the ones' too, are
+   * zero, nothing is added. */
   void (*retrieve_window) (float (*sum)[DLORAL_TILE],
-      const float (*query)[DLORAL_TILE], const float *key, gsize plane,
-      gsize stride, int c, int window);
+      const float (*query)[DLORAL_TILE], int m, const float *key,
+      gsize plane, gsize stride, int c, int window);
 
   /* dst[o] (+)= Σ over i < n_in of matrix[o · n_in + i] · src[i], rows of
    * DLORAL_TILE columns. */

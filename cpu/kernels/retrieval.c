@@ -215,52 +215,81 @@ retrieve (float *sum, const float *query, int m, const float *key,
 }
 
 /* Adds to the sums of columns [l, l + LANES) what `n` ≤ WIDEST neighbours in a
- * row contribute, the first at y. Their scores stay in registers. */
+ * row contribute, the first at y, for m ≤ 2 heads that share each load of y.
+ * The scores stay in registers. */
 INLINE void
 add_neighbours (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
-    const float *y, gsize plane, int c, int n, int l)
+    int m, const float *y, gsize plane, int c, int n, int l)
 {
-  Vector s[WIDEST];
+  Vector a[WIDEST], b[WIDEST];
 
 #pragma GCC unroll 8
   for (int d = 0; d < n; d++)
-    s[d] = (Vector) { 0 };
+    a[d] = b[d] = (Vector) { 0 };
   for (int k = 0; k <= c; k++) {
-    Vector u = vector_load (query[k] + l);
+    Vector ua = vector_load (query[k] + l);
+    Vector ub = m > 1 ? vector_load (query[c + 1 + k] + l) : ua;
 
 #pragma GCC unroll 8
-    for (int d = 0; d < n; d++)
-      s[d] += u * vector_load (y + k * plane + d);
+    for (int d = 0; d < n; d++) {
+      Vector v = vector_load (y + k * plane + d);
+
+      a[d] += ua * v;
+      if (m > 1)
+        b[d] += ub * v;
+    }
   }
 #pragma GCC unroll 8
-  for (int d = 0; d < n; d++)
-    s[d] = vector_relu (s[d]);
+  for (int d = 0; d < n; d++) {
+    a[d] = vector_relu (a[d]);
+    b[d] = vector_relu (b[d]);
+  }
   for (int k = 0; k <= c; k++) {
-    Vector t = vector_load (sum[k] + l);
+    Vector ta = vector_load (sum[k] + l);
+    Vector tb = m > 1 ? vector_load (sum[c + 1 + k] + l) : ta;
 
 #pragma GCC unroll 8
-    for (int d = 0; d < n; d++)
-      t += s[d] * vector_load (y + k * plane + d);
-    vector_store (sum[k] + l, t);
+    for (int d = 0; d < n; d++) {
+      Vector v = vector_load (y + k * plane + d);
+
+      ta += a[d] * v;
+      if (m > 1)
+        tb += b[d] * v;
+    }
+    vector_store (sum[k] + l, ta);
+    if (m > 1)
+      vector_store (sum[c + 1 + k] + l, tb);
   }
+}
+
+/* A row of the window, in pieces as wide as there is code for. */
+INLINE void
+add_row (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE], int m,
+    const float *y, gsize plane, int c, int window, int l)
+{
+  int dx = 0;
+
+  for (; dx + 7 <= window; dx += 7)
+    add_neighbours (sum, query, m, y + dx, plane, c, 7, l);
+  for (; dx + 5 <= window; dx += 5)
+    add_neighbours (sum, query, m, y + dx, plane, c, 5, l);
+  for (; dx < window; dx++)
+    add_neighbours (sum, query, m, y + dx, plane, c, 1, l);
 }
 
 static void
 retrieve_window (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
-    const float *key, gsize plane, gsize stride, int c, int window)
+    int m, const float *key, gsize plane, gsize stride, int c, int window)
 {
-  memset (sum, 0, (c + 1) * sizeof *sum);
+  memset (sum, 0, m * (c + 1) * sizeof *sum);
   for (int dy = 0; dy < window; dy++)
     for (int l = 0; l < DLORAL_TILE; l += LANES) {
       const float *y = key + dy * stride + l;
-      int dx = 0;
 
-      for (; dx + 7 <= window; dx += 7)
-        add_neighbours (sum, query, y + dx, plane, c, 7, l);
-      for (; dx + 5 <= window; dx += 5)
-        add_neighbours (sum, query, y + dx, plane, c, 5, l);
-      for (; dx < window; dx++)
-        add_neighbours (sum, query, y + dx, plane, c, 1, l);
+      if (m == 2)
+        add_row (sum, query, 2, y, plane, c, window, l);
+      else
+        add_row (sum, query, 1, y, plane, c, window, l);
     }
 }
 
