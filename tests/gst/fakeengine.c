@@ -117,7 +117,7 @@ compute (DloralStream * s, Slot * slot, guint number)
   int width = s->params.width, height = s->params.height, x, y;
   guint8 *hr = (guint8 *) f->hr;
 
-  g_usleep (fake_engine.frame_us);
+  g_usleep (g_atomic_int_get (&fake_engine.frame_us));
   for (y = 0; y < height * SCALE; y++)
     for (x = 0; x < width * SCALE; x++)
       memcpy (hr + y * f->hr_stride + 3 * x,
@@ -224,6 +224,8 @@ dloral_stream_free (DloralStream * s)
     g_free (s->slots[i].frame.lq);
     g_free ((gpointer) s->slots[i].frame.hr);
   }
+  g_queue_clear (&s->submitted);
+  g_queue_clear (&s->finished);
   g_free (s->slots);
   g_mutex_clear (&s->lock);
   g_cond_clear (&s->cond);

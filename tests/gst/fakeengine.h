@@ -15,7 +15,7 @@ typedef struct
 {
   /* Set by tests between fake_engine_reset () and the element's start. */
   gulong open_us;               /* dloral_model_open () takes so long */
-  gulong frame_us;              /* one frame takes so long */
+  gint frame_us;                /* atomic: one frame takes so long */
   guint failing_frame;          /* this submitted frame of a stream fails */
   gboolean fail_stream;         /* dloral_stream_new () fails */
 

@@ -171,7 +171,7 @@ GST_START_TEST (test_caps_change)
     gst_buffer_unref (buffer);
   }
   fail_unless_equals_int (fake_engine.streams_made, 2);
-  fail_unless_equals_int (fake_engine.disconts, 2);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.disconts), 2);
   harness_end (h);
   g_string_free (log, TRUE);
 }
@@ -241,13 +241,13 @@ GST_START_TEST (test_flush_while_full)
   left = gst_harness_buffers_in_queue (h);
   for (i = 0; i < left; i++)
     harness_expect_frame (h, i);
-  fake_engine.frame_us = 0;
+  g_atomic_int_set (&fake_engine.frame_us, 0);
   gst_harness_push_event (h, make_segment (0));
   for (i = 10; i < 15; i++)
     push_frame (h, i);
   for (i = 10; i < 15; i++)
     harness_expect_frame (h, i);
-  fail_unless_equals_int (fake_engine.disconts, 2);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.disconts), 2);
   harness_end (h);
 }
 
@@ -367,7 +367,7 @@ GST_START_TEST (test_discont)
     fail_unless_equals_int (GST_BUFFER_IS_DISCONT (buffer), i == 0 || i == 4);
     gst_buffer_unref (buffer);
   }
-  fail_unless_equals_int (fake_engine.disconts, 3);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.disconts), 3);
   harness_end (h);
 }
 
