@@ -8,7 +8,8 @@
  */
 #include "strips.h"
 
-/* Positions handled between two looks at the list of work. */
+/* Positions, or rows of a tile, handled between two looks at the list of work:
+ * the keys of a row serve the next row too, while they are in the cache. */
 #define BATCH 16
 
 typedef struct
@@ -193,10 +194,11 @@ retrieve_windows (const Retrieval * self, const DloralCpuRun * run)
 #pragma omp for
     for (int y = -margin; y < h + margin; y++)
       split_padded_row (self, keys, other, y);
-#pragma omp for
-    for (int y = 0; y < h; y++)
+#pragma omp for collapse (2) schedule (dynamic)
+    for (int first = 0; first < h; first += BATCH)
       for (int x = 0; x < op->dst->w; x += DLORAL_TILE)
-        retrieve_tile (self, dst, src, keys, y, x);
+        for (int y = first; y < MIN (first + BATCH, h); y++)
+          retrieve_tile (self, dst, src, keys, y, x);
   }
 }
 

@@ -97,6 +97,17 @@ vector_set (float value)
 #define BYTES_NARROW(w) __builtin_convertvector (w, Bytes)
 #endif
 
+/* Has v in a register where the compiler would load it once for every use:
+ * loads across cache lines cost more than what is done with them. */
+INLINE Vector
+vector_keep (Vector v)
+{
+#ifdef __SSE2__
+  __asm__ ("" : "+x" (v));
+#endif
+  return v;
+}
+
 /* max (v, 0); NaN gives 0. */
 INLINE Vector
 vector_relu (Vector v)

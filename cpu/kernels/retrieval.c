@@ -232,7 +232,7 @@ add_neighbours (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
 
 #pragma GCC unroll 8
     for (int d = 0; d < n; d++) {
-      Vector v = vector_load (y + k * plane + d);
+      Vector v = vector_keep (vector_load (y + k * plane + d));
 
       a[d] += ua * v;
       if (m > 1)
@@ -250,7 +250,7 @@ add_neighbours (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE],
 
 #pragma GCC unroll 8
     for (int d = 0; d < n; d++) {
-      Vector v = vector_load (y + k * plane + d);
+      Vector v = vector_keep (vector_load (y + k * plane + d));
 
       ta += a[d] * v;
       if (m > 1)
