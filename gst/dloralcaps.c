@@ -300,7 +300,7 @@ dloral_structure_fixate_size (GstStructure * s, gint w, gint h)
       height, NULL);
 }
 
-/* --- Colours -------------------------------------------------------------- */
+/* --- Colours ------------------------------------------------------------- */
 
 /* The input's colours as a format of `out`'s kind has them: transfer and
  * primaries stay what they are; range and matrix change only between YUV, RGB

@@ -43,8 +43,8 @@ GstCaps *dloral_caps_transform (GstCaps * caps, GstPadDirection direction,
     GstCaps * filter);
 
 /* One of `othercaps` (taken), fixed, for the fixed `caps` of the pad of
- * `direction`: as near to x4 as can be, the same format if it is among them, the
- * colours of the input written out. */
+ * `direction`: as near to x4 as can be, the same format if it is among them,
+ * the colours of the input written out. */
 GstCaps *dloral_caps_fixate (GstCaps * caps, GstPadDirection direction,
     GstCaps * othercaps);
 

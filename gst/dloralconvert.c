@@ -24,7 +24,7 @@ struct _DloralConvert
   GstVideoConverter *alpha;     /* in -> out, for the alpha alone; or NULL */
 };
 
-/* --- Packed RGB ----------------------------------------------------------- */
+/* --- Packed RGB ---------------------------------------------------------- */
 
 /* Levels of one row, 0 ... 255 to 16 ... 235 or back. */
 static void
@@ -150,7 +150,7 @@ dloral_rgb_pack (const guint8 * rgb, gsize stride, gboolean limited,
   g_free (row);
 }
 
-/* --- Converters ----------------------------------------------------------- */
+/* --- Converters ---------------------------------------------------------- */
 
 /* RGB as the engine has it, with the colours of `like`. */
 static void

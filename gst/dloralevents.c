@@ -9,7 +9,7 @@
 
 #define GST_CAT_DEFAULT gst_dloral_debug
 
-/* --- From upstream --------------------------------------------------------- */
+/* --- From upstream ------------------------------------------------------- */
 
 /* Whether an event changes what the base class or we do with frames. All others
  * may travel with the frames instead of waiting for them. */
@@ -85,7 +85,7 @@ gst_dloral_sink_event (GstBaseTransform * trans, GstEvent * event)
   return GST_DLORAL_PARENT_CLASS (trans)->sink_event (trans, event);
 }
 
-/* --- From downstream ------------------------------------------------------- */
+/* --- From downstream ----------------------------------------------------- */
 
 /* Downstream speaks of the large picture, upstream knows the small one. */
 static GstEvent *
@@ -125,7 +125,7 @@ gst_dloral_src_event (GstBaseTransform * trans, GstEvent * event)
   return GST_DLORAL_PARENT_CLASS (trans)->src_event (trans, event);
 }
 
-/* --- Queries --------------------------------------------------------------- */
+/* --- Queries ------------------------------------------------------------- */
 
 /* Measured, once there is something to measure; before that as many frames as
  * may be in flight. */

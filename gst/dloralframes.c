@@ -13,7 +13,7 @@
 /* Frames are converted by at most this many threads in each direction. */
 #define MAX_CONVERT_THREADS 4
 
-/* --- The engine's stream --------------------------------------------------- */
+/* --- The engine's stream ------------------------------------------------- */
 
 static void
 gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
@@ -132,7 +132,7 @@ gst_dloral_ensure_stream (GstDloral * self)
   return GST_FLOW_OK;
 }
 
-/* --- In -------------------------------------------------------------------- */
+/* --- In ------------------------------------------------------------------ */
 
 GstFlowReturn
 gst_dloral_transform (GstBaseTransform * trans, GstBuffer * inbuf,
@@ -243,7 +243,7 @@ gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf)
   return flow;
 }
 
-/* --- Out ------------------------------------------------------------------- */
+/* --- Out ----------------------------------------------------------------- */
 
 /* Notes how a finished frame did. measured: it leaves the moment it is
  * finished, so that its latency is ours and not downstream's. */
@@ -355,7 +355,7 @@ gst_dloral_push_item (gpointer owner, DloralItem * item, gboolean drop)
   return flow;
 }
 
-/* --- Waiting and flushing -------------------------------------------------- */
+/* --- Waiting and flushing ------------------------------------------------ */
 
 gboolean
 gst_dloral_drain (GstDloral * self)

@@ -95,7 +95,7 @@ dloral_find_default_model (void)
   return found;
 }
 
-/* --- Messages ------------------------------------------------------------- */
+/* --- Messages ------------------------------------------------------------ */
 
 static void
 dloral_loader_post_progress (DloralLoader * loader, GstProgressType type,
@@ -142,7 +142,7 @@ dloral_loader_post_result (DloralLoader * loader, const gchar * path,
       dloral_loader_describe_failure (path, error), error);
 }
 
-/* --- The thread ----------------------------------------------------------- */
+/* --- The thread ---------------------------------------------------------- */
 
 static DloralModel *
 dloral_loader_open (DloralLoader * loader, const gchar * path, GError ** error)

@@ -11,7 +11,7 @@
 
 #define GST_CAT_DEFAULT gst_dloral_debug
 
-/* --- Caps ------------------------------------------------------------------ */
+/* --- Caps ---------------------------------------------------------------- */
 
 static GstCaps *
 gst_dloral_transform_caps (GstBaseTransform * trans,
@@ -61,7 +61,7 @@ gst_dloral_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   return TRUE;
 }
 
-/* --- Buffers --------------------------------------------------------------- */
+/* --- Buffers ------------------------------------------------------------- */
 
 /* A frame's size depends on its caps alone: buffers may be padded. */
 static gboolean

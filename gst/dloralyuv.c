@@ -1,5 +1,5 @@
-/* A row at a time: chroma to the luma's grid, then the matrix; and the other way
- * round.
+/* A row at a time: chroma to the luma's grid, then the matrix; and the other
+ * way round.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -8,7 +8,7 @@
 #define BITS 14
 #define ROUND(bits) (1 << ((bits) - 1))
 
-/* --- Matrix ----------------------------------------------------------------- */
+/* --- Matrix -------------------------------------------------------------- */
 
 static gint
 dloral_to_fixed (gdouble x)
@@ -49,7 +49,7 @@ dloral_matrix_init (DloralMatrix * m, const GstVideoColorimetry * colorimetry)
   m->vg = -m->vr - m->vb;
 }
 
-/* --- Frames as three components --------------------------------------------- */
+/* --- Frames as three components ------------------------------------------ */
 
 typedef struct
 {
@@ -96,7 +96,7 @@ dloral_planes_of (GstVideoFrame * frame)
   return p;
 }
 
-/* --- To RGB ----------------------------------------------------------------- */
+/* --- To RGB -------------------------------------------------------------- */
 
 /* The two chroma samples around a luma position, and how many quarters of the
  * second one. */
@@ -118,7 +118,7 @@ dloral_tap_at (gint pos, gint sub, gboolean cosited, gint n)
 }
 
 /* One row of chroma at luma row y, then at every luma column: dst [width], in
- * sixteenths. `row` [plane width + 2] is scratch with a sample on either side. */
+ * sixteenths. `row` [plane width + 2]: scratch with a sample on either side. */
 static void
 dloral_chroma_upsample (const DloralPlane * plane, const DloralPlanes * p,
     gint y, gint16 * row, gint16 * dst)
@@ -207,7 +207,7 @@ dloral_yuv_to_rgb (const DloralMatrix * m, GstVideoFrame * yuv, guint8 * rgb,
   g_free (u);
 }
 
-/* --- From RGB --------------------------------------------------------------- */
+/* --- From RGB ------------------------------------------------------------ */
 
 static void
 dloral_row_to_luma (const DloralMatrix * m, const guint8 * rgb, guint8 * y,
@@ -241,7 +241,7 @@ dloral_rows_sum (const DloralPlanes * p, const guint8 * rgb, gsize stride,
     dst[x] = before[x] + 2 * mid[x] + after[x];
 }
 
-/* Chroma of the columns that each sample covers. sum: [width][3] in quarters. */
+/* Chroma of the columns a sample covers. sum: [width][3], in quarters. */
 static void
 dloral_sum_to_chroma (const DloralMatrix * m, const DloralPlanes * p,
     const guint16 * sum, guint8 * u, guint8 * v)

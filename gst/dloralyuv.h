@@ -25,8 +25,8 @@ void dloral_matrix_init (DloralMatrix * matrix,
     const GstVideoColorimetry * colorimetry);
 
 /* Between a YUV or grey frame (chroma subsampled or not, planar or not) and RGB
- * [height][stride], 3 bytes a pixel. Chroma is interpolated linearly, from where
- * the frame's chroma-site says it lies. */
+ * [height][stride], 3 bytes a pixel. Chroma is interpolated linearly, from
+ * where the frame's chroma-site says it lies. */
 void dloral_yuv_to_rgb (const DloralMatrix * matrix, GstVideoFrame * yuv,
     guint8 * rgb, gsize stride);
 void dloral_yuv_from_rgb (const DloralMatrix * matrix, GstVideoFrame * yuv,

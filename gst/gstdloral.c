@@ -75,7 +75,7 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
 G_DEFINE_TYPE (GstDloral, gst_dloral, GST_TYPE_BASE_TRANSFORM);
 GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
 
-/* --- Properties ------------------------------------------------------------ */
+/* --- Properties ---------------------------------------------------------- */
 
 static void
 gst_dloral_set_property (GObject * object, guint id, const GValue * value,
@@ -174,7 +174,7 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
   GST_OBJECT_UNLOCK (object);
 }
 
-/* --- Start and stop -------------------------------------------------------- */
+/* --- Start and stop ------------------------------------------------------ */
 
 static gboolean
 gst_dloral_start (GstBaseTransform * trans)
@@ -243,7 +243,7 @@ gst_dloral_change_state (GstElement * element, GstStateChange transition)
       transition);
 }
 
-/* --- Chain ----------------------------------------------------------------- */
+/* --- Chain --------------------------------------------------------------- */
 
 static GstFlowReturn
 gst_dloral_submit_input_buffer (GstBaseTransform * trans, gboolean is_discont,
@@ -282,7 +282,7 @@ gst_dloral_generate_output (GstBaseTransform * trans, GstBuffer ** outbuf)
   return flow;
 }
 
-/* --- Class ----------------------------------------------------------------- */
+/* --- Class --------------------------------------------------------------- */
 
 static void
 gst_dloral_finalize (GObject * object)

@@ -2,8 +2,8 @@
  * is declared:
  *
  *  - settings: the application's, any time, under the object lock;
- *  - state, first part: the streaming thread's. The pushing thread reads it, and
- *    it changes only while nothing is on its way there;
+ *  - state, first part: the streaming thread's. The pushing thread reads it,
+ *    and it changes only while nothing is on its way there;
  *  - state, second part: anybody's, under state.lock.
  *
  * No lock is held while buffers, events, queries or messages are sent.
@@ -80,7 +80,7 @@ struct _GstDloral
   DloralState state;
 };
 
-/* --- Frames (dloralframes.c) ---------------------------------------------- */
+/* --- Frames (dloralframes.c) --------------------------------------------- */
 
 /* Takes an LQ frame in: converts it and hands it to the engine. Streaming
  * thread. */
@@ -106,15 +106,15 @@ gboolean gst_dloral_drain (GstDloral * self);
 void gst_dloral_start_flush (GstDloral * self);
 void gst_dloral_stop_flush (GstDloral * self);
 
-/* --- Caps and allocation (dloralnegotiate.c) ------------------------------- */
+/* --- Caps and allocation (dloralnegotiate.c) ----------------------------- */
 
 void gst_dloral_install_negotiation (GstBaseTransformClass * klass);
 
-/* --- Events and queries (dloralevents.c) ----------------------------------- */
+/* --- Events and queries (dloralevents.c) --------------------------------- */
 
 void gst_dloral_install_events (GstBaseTransformClass * klass);
 
-/* --- Metas (dloralmeta.c) -------------------------------------------------- */
+/* --- Metas (dloralmeta.c) ------------------------------------------------ */
 
 gboolean gst_dloral_transform_meta (GstBaseTransform * trans,
     GstBuffer * outbuf, GstMeta * meta, GstBuffer * inbuf);

@@ -54,7 +54,7 @@ dloral_error_quark (void)
   return g_quark_from_static_string ("dloral-error-quark");
 }
 
-/* --- Model ------------------------------------------------------------------ */
+/* --- Model --------------------------------------------------------------- */
 
 DloralModel *
 dloral_model_open (const DloralModelParams * params, GError ** error)
@@ -108,7 +108,7 @@ dloral_model_get_precision_name (const DloralModel * model)
   return "u8";
 }
 
-/* --- Frames ----------------------------------------------------------------- */
+/* --- Frames -------------------------------------------------------------- */
 
 static void
 compute (DloralStream * s, Slot * slot, guint number)
@@ -168,7 +168,7 @@ work (gpointer data)
   return NULL;
 }
 
-/* --- Stream ----------------------------------------------------------------- */
+/* --- Stream -------------------------------------------------------------- */
 
 static void
 slot_init (Slot * slot, const DloralStreamParams * params)

@@ -6,7 +6,7 @@
 
 #include "dloralcaps.h"
 
-/* --- Sides ------------------------------------------------------------------ */
+/* --- Sides --------------------------------------------------------------- */
 
 /* `side` and the result as GStreamer writes them; "": nothing is possible. */
 typedef struct
@@ -110,7 +110,7 @@ GST_START_TEST (test_sides_agree)
 
 GST_END_TEST;
 
-/* --- Caps ------------------------------------------------------------------- */
+/* --- Caps ---------------------------------------------------------------- */
 
 GST_START_TEST (test_transform)
 {
@@ -168,7 +168,7 @@ GST_START_TEST (test_transform_features)
 
 GST_END_TEST;
 
-/* --- Choice ----------------------------------------------------------------- */
+/* --- Choice -------------------------------------------------------------- */
 
 typedef struct
 {

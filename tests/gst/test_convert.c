@@ -129,7 +129,7 @@ GST_START_TEST (test_grey)
 
 GST_END_TEST;
 
-/* --- Where chroma lies ------------------------------------------------------ */
+/* --- Where chroma lies --------------------------------------------------- */
 
 static const struct
 {
@@ -205,7 +205,7 @@ GST_START_TEST (test_tiny)
 
 GST_END_TEST;
 
-/* --- Range of RGB ----------------------------------------------------------- */
+/* --- Range of RGB -------------------------------------------------------- */
 
 /* RGB of 16 ... 235 is expanded for the engine and comes back the same. */
 GST_START_TEST (test_limited_rgb)

@@ -7,7 +7,7 @@
 
 #include <gst/video/navigation.h>
 
-/* --- What arrives downstream, in words -------------------------------------- */
+/* --- What arrives downstream, in words ----------------------------------- */
 
 static GMutex log_lock;
 
@@ -75,7 +75,7 @@ make_custom (void)
       gst_structure_new_empty ("probe"));
 }
 
-/* --- Order ------------------------------------------------------------------ */
+/* --- Order --------------------------------------------------------------- */
 
 static const gchar *const depths[] = {
   "async-depth=0", "async-depth=1", "async-depth=4"
@@ -136,7 +136,7 @@ GST_START_TEST (test_event_at_once)
 
 GST_END_TEST;
 
-/* --- Caps ------------------------------------------------------------------- */
+/* --- Caps ---------------------------------------------------------------- */
 
 #define OTHER_CAPS "video/x-raw, format=RGB, width=48, height=20, " \
     "framerate=25/1"
@@ -222,7 +222,7 @@ GST_START_TEST (test_reconfigure)
 
 GST_END_TEST;
 
-/* --- Flushes ---------------------------------------------------------------- */
+/* --- Flushes ------------------------------------------------------------- */
 
 /* What is on its way is gone, and the past with it. */
 GST_START_TEST (test_flush_while_full)
@@ -340,7 +340,7 @@ GST_START_TEST (test_flush_from_downstream)
 
 GST_END_TEST;
 
-/* --- The past --------------------------------------------------------------- */
+/* --- The past ------------------------------------------------------------ */
 
 /* DISCONT leaves on the frame it came with and on no other; the engine forgets
  * the past there and at new segments. */
@@ -396,7 +396,7 @@ GST_START_TEST (test_qos)
 
 GST_END_TEST;
 
-/* --- Queries and upstream events -------------------------------------------- */
+/* --- Queries and upstream events ----------------------------------------- */
 
 /* Whoever asks between two frames finds the first one gone. */
 GST_START_TEST (test_query_drains)

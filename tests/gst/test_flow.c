@@ -32,7 +32,7 @@ push_frames (GstHarness * h, guint first, guint last)
   return flow;
 }
 
-/* --- All frames ------------------------------------------------------------- */
+/* --- All frames ---------------------------------------------------------- */
 
 /* Everything that goes in comes out, the first frame too, in order. */
 GST_START_TEST (test_all_frames)
@@ -89,7 +89,7 @@ GST_START_TEST (test_in_flight)
 
 GST_END_TEST;
 
-/* --- What frames carry ------------------------------------------------------ */
+/* --- What frames carry --------------------------------------------------- */
 
 /* Times as they were: gaps, no duration, no time at all; flags and offsets. */
 GST_START_TEST (test_times)
@@ -171,7 +171,7 @@ GST_START_TEST (test_rate)
 
 GST_END_TEST;
 
-/* --- Failures of the engine ------------------------------------------------- */
+/* --- Failures of the engine ---------------------------------------------- */
 
 /* One frame's failure stops the stream; the frames before it come out. */
 GST_START_TEST (test_frame_error)
@@ -258,7 +258,7 @@ GST_START_TEST (test_short_buffer)
 
 GST_END_TEST;
 
-/* --- What downstream answers ------------------------------------------------ */
+/* --- What downstream answers --------------------------------------------- */
 
 typedef struct
 {

@@ -18,7 +18,7 @@ static const struct
   gint width, height;
 } sizes[] = { {16, 16}, {17, 19}, {161, 91} };
 
-/* --- Pictures --------------------------------------------------------------- */
+/* --- Pictures ------------------------------------------------------------ */
 
 #define N_BARS 4
 
@@ -155,7 +155,7 @@ pass_bars (const gchar * format, gint width, gint height, const gchar * peer,
   return out;
 }
 
-/* --- Formats and sizes ------------------------------------------------------ */
+/* --- Formats and sizes --------------------------------------------------- */
 
 static gint
 get_tolerance (const gchar * format)
@@ -248,7 +248,7 @@ GST_START_TEST (test_registration)
 
 GST_END_TEST;
 
-/* --- Colorimetry ------------------------------------------------------------ */
+/* --- Colorimetry --------------------------------------------------------- */
 
 /* YUV values come back as they were, whatever they are said to mean. */
 GST_START_TEST (test_colorimetry)
@@ -282,7 +282,7 @@ GST_START_TEST (test_colorimetry)
 
 GST_END_TEST;
 
-/* --- Alpha ------------------------------------------------------------------ */
+/* --- Alpha --------------------------------------------------------------- */
 
 /* Level of component c in the middle of the left or the right half. */
 static guint
@@ -402,7 +402,7 @@ GST_START_TEST (test_opaque)
 
 GST_END_TEST;
 
-/* --- Layout ----------------------------------------------------------------- */
+/* --- Layout -------------------------------------------------------------- */
 
 /* Rows and planes anywhere in a padded buffer, as a GstVideoMeta says. */
 GST_START_TEST (test_padded)

@@ -61,8 +61,8 @@ GST_END_TEST;
 
 static const gchar *const depths[] = { "async-depth=0", "async-depth=2" };
 
-/* Then what it took, announced by a message where upstream is live; whatever the
- * framerate says. */
+/* Then what it took, announced by a message where upstream is live; whatever
+ * the framerate says. */
 GST_START_TEST (test_measured)
 {
   const gchar *caps = "video/x-raw, format=RGB, width=32, height=16, "

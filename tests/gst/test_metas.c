@@ -8,7 +8,7 @@
 
 static const gchar *const depths[] = { "async-depth=0", "async-depth=3" };
 
-/* --- Metas ------------------------------------------------------------------ */
+/* --- Metas --------------------------------------------------------------- */
 
 static void
 add_metas (GstBuffer * buffer, guint n)
@@ -111,7 +111,7 @@ GST_START_TEST (test_crop_stays)
 
 GST_END_TEST;
 
-/* --- Buffers ---------------------------------------------------------------- */
+/* --- Buffers ------------------------------------------------------------- */
 
 typedef struct
 {

@@ -43,7 +43,7 @@ static const gchar *const depths[] = {
   "async-depth=0", "async-depth=1", "async-depth=4"
 };
 
-/* --- Stopping --------------------------------------------------------------- */
+/* --- Stopping ------------------------------------------------------------ */
 
 /* Started and stopped again and again, at any moment. */
 GST_START_TEST (test_cycles)
@@ -141,7 +141,7 @@ GST_START_TEST (test_stop_when_slow)
 
 GST_END_TEST;
 
-/* --- Loading ---------------------------------------------------------------- */
+/* --- Loading ------------------------------------------------------------- */
 
 /* The change of state does not wait for the model; stopping leaves nothing. */
 GST_START_TEST (test_loading_does_not_block)
@@ -270,7 +270,7 @@ GST_START_TEST (test_progress_compile)
 
 GST_END_TEST;
 
-/* --- Properties ------------------------------------------------------------- */
+/* --- Properties ---------------------------------------------------------- */
 
 GST_START_TEST (test_properties)
 {
