@@ -29,36 +29,30 @@ put_line (Progress * self, const char *text)
   self->line_open = self->tty;
 }
 
-double
-progress_elapsed (const Progress * self)
-{
-  if (self->first == 0)
-    return 0;
-  return (g_get_monotonic_time () - self->first) / 1e6;
-}
-
 void
 progress_show (Progress * self, guint n, guint64 position, guint64 duration)
 {
   gint64 now = g_get_monotonic_time ();
   gint64 pause = self->tty ? G_USEC_PER_SEC / 5 : 10 * G_USEC_PER_SEC;
   g_autoptr (GString) text = NULL;
-  double elapsed, share, left;
+  double elapsed = (now - self->first) / 1e6, left;
 
-  if (self->first == 0)
+  if (self->first == 0) {
     self->first = self->shown = now;
-  if (n == 0 || now - self->shown < pause)
+    self->first_n = n;
+    self->first_position = position;
+  }
+  if (n <= self->first_n || now - self->shown < pause)
     return;
   self->shown = now;
 
-  elapsed = progress_elapsed (self);
   text = g_string_new (NULL);
-  g_string_append_printf (text, "frame %u, %.1f frames/s", n, n / elapsed);
-  if (duration > 0 && position > 0) {
-    share = MIN ((double) position / duration, 1.0);
-    left = elapsed * (1 - share) / share;
-    g_string_append_printf (text, ", %.0f %%, %d:%02d left", 100 * share,
-        (int) left / 60, (int) left % 60);
+  g_string_append_printf (text, "frame %u, %.1f frames/s", n,
+      (n - self->first_n) / elapsed);
+  if (duration > position && position > self->first_position) {
+    left = elapsed * (duration - position) / (position - self->first_position);
+    g_string_append_printf (text, ", %.0f %%, %d:%02d left",
+        100.0 * position / duration, (int) left / 60, (int) left % 60);
   }
   put_line (self, text->str);
 }

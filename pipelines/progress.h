@@ -14,6 +14,8 @@ typedef struct
   gboolean tty;
   gboolean line_open;           /* the terminal's line holds something */
   gint64 first, shown;          /* monotonic µs; 0: not yet */
+  guint first_n;                /* what was done at `first` */
+  guint64 first_position;
 } Progress;
 
 void progress_init (Progress * self);
@@ -28,8 +30,5 @@ void progress_note (Progress * self, const char *text);
 
 /* Leaves the terminal at the start of an empty line. */
 void progress_clear (Progress * self);
-
-/* Seconds since the first call of progress_show (). */
-double progress_elapsed (const Progress * self);
 
 G_END_DECLS

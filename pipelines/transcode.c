@@ -210,8 +210,8 @@ on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
       NULL, NULL);
 }
 
-/* mp4mux would round timestamps to a clock fit for a constant frame rate: take a
- * multiple of that rate, and at least 90 kHz for when it is not constant. */
+/* mp4mux would round timestamps to a clock fit for a constant frame rate: take
+ * a multiple of that rate, and at least 90 kHz for when it is not constant. */
 static GstPadProbeReturn
 set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
@@ -512,10 +512,11 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
   guint tick = g_timeout_add (100, on_tick, self);
+  gint64 start = g_get_monotonic_time ();
 
   gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
   g_main_loop_run (self->loop);
-  result->seconds = progress_elapsed (&self->progress);
+  result->seconds = (g_get_monotonic_time () - start) / 1e6;
   gst_element_set_state (self->pipeline, GST_STATE_NULL);
   progress_clear (&self->progress);
   g_source_remove (tick);

@@ -26,7 +26,7 @@ typedef struct
 {
   guint n_frames;
   int width, height;            /* of the frames that went out */
-  double seconds;               /* from the first frame to the end */
+  double seconds;               /* the whole run took */
 } TranscodeResult;
 
 typedef struct _Transcode Transcode;
