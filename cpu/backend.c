@@ -6,6 +6,7 @@
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "device.h"
 #include "op.h"
@@ -86,16 +87,34 @@ cpu_get_act_dtype (DloralDevice *device)
   return device->act_dtype;
 }
 
+/* What the system can give without taking it from somebody else. It promises
+ * more than that and ends the process later, so ask first. */
+static gsize
+get_available_memory (void)
+{
+  g_autofree char *text = NULL;
+  const char *line;
+
+  if (!g_file_get_contents ("/proc/meminfo", &text, NULL, NULL)
+      || (line = strstr (text, "MemAvailable:")) == NULL)
+    return G_MAXSIZE;
+  return (gsize) g_ascii_strtoull (line + strlen ("MemAvailable:"), NULL, 10)
+      << 10;
+}
+
 static gpointer
 cpu_alloc (DloralDevice *device, gsize size, GError **error)
 {
+  gsize available = get_available_memory ();
   gpointer memory;
 
-  if (posix_memalign (&memory, DLORAL_ALIGN, MAX (size, 1)) == 0)
+  if (size <= available
+      && posix_memalign (&memory, DLORAL_ALIGN, MAX (size, 1)) == 0)
     return memory;
   g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY,
-      "cpu: not enough memory: %" G_GSIZE_FORMAT " MiB more are needed; "
-      "smaller frames need less", size >> 20);
+      "cpu: not enough memory: %" G_GSIZE_FORMAT " bytes are needed and %"
+      G_GSIZE_FORMAT " are available; smaller frames need less", size,
+      MIN (available, size));
   return NULL;
 }
 

@@ -275,8 +275,7 @@ from_picture_row (const DloralOp * op, guint8 * dst, guint8 * line,
 
     dloral_kernels_get ()->from_bytes[dloral_kernel_type (t->dtype)] (line,
         src + ((gsize) y * patch + dy) * 3 * op->src[0]->w, length);
-    for (int x = 0; x < t->w; x++)
-      memcpy (d + x * t->c * element, line + x * piece, piece);
+    dloral_copy_pieces (d, t->c * element, line, piece, piece, t->w);
   }
 }
 

@@ -61,8 +61,7 @@ convert_patches (const Job * job, guint8 * line, int y)
         + dy * piece;
     gsize at = ((gsize) y * patch + dy) * row_bytes (job->self);
 
-    for (int x = 0; x < t->w; x++)
-      memcpy (line + x * piece, s + x * t->c * element, piece);
+    dloral_copy_pieces (line, piece, s, t->c * element, piece, t->w);
     dloral_kernels_get ()->to_bytes[dloral_kernel_type (t->dtype)] (job->dst +
         at, line, op->u.to_picture.lq_residual ? job->lq + at : NULL, bias,
         row_bytes (job->self));

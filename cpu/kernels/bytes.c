@@ -19,28 +19,36 @@ fixed_to_byte (gint32 sum)
   return v > 255 ? 255 : v;
 }
 
-static void
-filter_across (guint8 * restrict dst, const guint8 * restrict src,
-    const gint32 k[4], gsize n)
+INLINE void
+filter (guint8 * restrict dst, const guint8 * r0, const guint8 * r1,
+    const guint8 * r2, const guint8 * r3, const gint32 k[4], gsize n)
 {
   const gint32 k0 = k[0], k1 = k[1], k2 = k[2], k3 = k[3];
+  gsize i = 0;
 
-  for (gsize i = 0; i < n; i++)
-    dst[i] = fixed_to_byte (k0 * src[i] + k1 * src[i + 3] + k2 * src[i + 6]
-        + k3 * src[i + 9]);
+  for (; i + LANES <= n; i += LANES) {
+    Mask sum = k0 * bytes_widen (r0 + i) + k1 * bytes_widen (r1 + i)
+        + k2 * bytes_widen (r2 + i) + k3 * bytes_widen (r3 + i)
+        + (1 << (FIXED_BITS - 1));
+
+    bytes_saturate (dst + i, sum >> FIXED_BITS);
+  }
+  for (; i < n; i++)
+    dst[i] = fixed_to_byte (k0 * r0[i] + k1 * r1[i] + k2 * r2[i]
+        + k3 * r3[i]);
 }
 
 static void
-filter_down (guint8 * restrict dst, const guint8 * const rows[4],
-    const gint32 k[4], gsize n)
+filter_across (guint8 * dst, const guint8 * src, const gint32 k[4], gsize n)
 {
-  const guint8 *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
-  const gint32 k0 = k[0], k1 = k[1], k2 = k[2], k3 = k[3];
+  filter (dst, src, src + 3, src + 6, src + 9, k, n);
+}
 
-#pragma omp simd
-  for (gsize i = 0; i < n; i++)
-    dst[i] = fixed_to_byte (k0 * r0[i] + k1 * r1[i] + k2 * r2[i]
-        + k3 * r3[i]);
+static void
+filter_down (guint8 * dst, const guint8 * const rows[4], const gint32 k[4],
+    gsize n)
+{
+  filter (dst, rows[0], rows[1], rows[2], rows[3], k, n);
 }
 
 static void

@@ -202,14 +202,37 @@ elements_set (void *restrict array, gsize i, Vector v, DloralKernelType type)
   }
 }
 
-/* LANES bytes as floats. */
-INLINE Vector
-bytes_get (const uint8_t *p)
+/* LANES bytes as integers. */
+INLINE Mask
+bytes_widen (const uint8_t *p)
 {
   Bytes bytes;
 
   memcpy (&bytes, p, sizeof bytes);
-  return __builtin_convertvector (BYTES_WIDEN (bytes), Vector);
+  return BYTES_WIDEN (bytes);
+}
+
+/* LANES bytes as floats. */
+INLINE Vector
+bytes_get (const uint8_t *p)
+{
+  return __builtin_convertvector (bytes_widen (p), Vector);
+}
+
+/* Stores integers as bytes, those out of range as the nearest byte. */
+INLINE void
+bytes_saturate (uint8_t *p, Mask v)
+{
+  Bytes bytes;
+
+  v &= v > 0;
+#ifdef __AVX512F__
+  bytes = (Bytes) _mm512_cvtusepi32_epi8 ((__m512i) v);
+#else
+  v |= v > 255;
+  bytes = BYTES_NARROW (v & 255);
+#endif
+  memcpy (p, &bytes, sizeof bytes);
 }
 
 /* Truncates values from 0 to 255. */
