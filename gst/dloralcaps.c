@@ -319,6 +319,18 @@ dloral_colorimetry_carry (const GstVideoInfo * in, const GstVideoInfo * out)
   return c;
 }
 
+/* Decoders write colorimetries without a matrix; those say as little as none. */
+static void
+dloral_structure_drop_vague_colors (GstStructure * s)
+{
+  const gchar *text = gst_structure_get_string (s, "colorimetry");
+  GstVideoColorimetry colors;
+
+  if (text && (!gst_video_colorimetry_from_string (&colors, text)
+          || colors.matrix == GST_VIDEO_COLOR_MATRIX_UNKNOWN))
+    gst_structure_remove_field (s, "colorimetry");
+}
+
 /* Sets a string field that is missing, or chooses `text` (taken) from a list of
  * them. */
 static void
@@ -347,6 +359,8 @@ dloral_structure_write_colors (GstStructure * s, const GstVideoInfo * in)
       || !gst_video_info_set_format (&out,
           gst_video_format_from_string (format), w, h))
     return;
+  if (GST_VIDEO_INFO_IS_YUV (&out))
+    dloral_structure_drop_vague_colors (s);
   colors = dloral_colorimetry_carry (in, &out);
   dloral_structure_fixate_string (s, "colorimetry",
       gst_video_colorimetry_to_string (&colors));

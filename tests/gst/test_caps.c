@@ -212,6 +212,8 @@ static const ChoiceCase choices[] = {
   {"format=I420, width=720, height=480", "video/x-raw",
       "format=I420, width=2880, height=1920, colorimetry=bt601"},
   {"format=I420, width=1280, height=720", "video/x-raw", "colorimetry=bt709"},
+  {"format=I420, width=720, height=480, colorimetry=2:0:0:0", "video/x-raw",
+      "colorimetry=bt601"},
   {"format=I420, width=64, height=64, colorimetry=bt2020, "
         "chroma-site=mpeg2", "video/x-raw",
       "colorimetry=bt2020, chroma-site=mpeg2"},
