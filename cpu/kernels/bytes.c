@@ -181,30 +181,35 @@ byte_affine (guint8 * pixels, gsize n, const float gain[3],
     g[l] = gain[l % 3];
     o[l] = offset[l % 3];
   }
-  for (; i + RGB_BLOCK <= bytes; i += RGB_BLOCK) {
-    guint8 *p = pixels + i;
-
-#pragma omp simd
-    for (int l = 0; l < RGB_BLOCK; l++)
-      p[l] = (gint32) (clamp_byte (p[l] * g[l] + o[l]) + 0.5f);
-  }
+  for (; i + RGB_BLOCK <= bytes; i += RGB_BLOCK)
+    for (int l = 0; l < RGB_BLOCK; l += LANES)
+      bytes_set (pixels + i + l, clamp_bytes (bytes_get (pixels + i + l)
+              * vector_load (g + l) + vector_load (o + l)) + 0.5f);
   for (; i < bytes; i++)
     pixels[i] = (gint32) (clamp_byte (pixels[i] * gain[i % 3]
             + offset[i % 3]) + 0.5f);
 }
 
 static void
-byte_difference (float *restrict dst, const guint8 * restrict a,
-    const guint8 * restrict b, gsize n)
+byte_difference (float *dst, const guint8 * a, const guint8 * b, gsize n)
 {
-  for (gsize i = 0; i < n; i++)
+  gsize i = 0;
+
+  for (; i + LANES <= n; i += LANES)
+    vector_store (dst + i, bytes_get (a + i) - bytes_get (b + i));
+  for (; i < n; i++)
     dst[i] = (gint32) a[i] - (gint32) b[i];
 }
 
 static void
-byte_add (guint8 * restrict dst, const float *restrict x, gsize n)
+byte_add (guint8 * dst, const float *x, gsize n)
 {
-  for (gsize i = 0; i < n; i++)
+  gsize i = 0;
+
+  for (; i + LANES <= n; i += LANES)
+    bytes_set (dst + i, clamp_bytes (bytes_get (dst + i)
+            + vector_load (x + i)) + 0.5f);
+  for (; i < n; i++)
     dst[i] = (gint32) (clamp_byte (dst[i] + x[i]) + 0.5f);
 }
 

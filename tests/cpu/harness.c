@@ -6,6 +6,14 @@
 
 #include <string.h>
 
+/* Under AddressSanitizer the guards may not even be read. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size)
+#define ASAN_UNPOISON_MEMORY_REGION(start, size)
+#endif
+
 /* Bytes before and after each buffer that nobody may touch. */
 #define GUARD 4096
 #define GUARD_VALUE 0xb7
@@ -20,6 +28,8 @@ guarded_alloc (DloralHarness * h, gsize size)
 
   g_assert_no_error (error);
   memset (memory, GUARD_VALUE, size + 2 * GUARD);
+  ASAN_POISON_MEMORY_REGION (memory, GUARD);
+  ASAN_POISON_MEMORY_REGION (memory + GUARD + size, GUARD);
   return memory + GUARD;
 }
 
@@ -29,15 +39,20 @@ guarded_check (gconstpointer memory, gsize size)
   const guint8 *before = (const guint8 *) memory - GUARD;
   const guint8 *after = (const guint8 *) memory + size;
 
+  ASAN_UNPOISON_MEMORY_REGION (before, GUARD);
+  ASAN_UNPOISON_MEMORY_REGION (after, GUARD);
   for (int i = 0; i < GUARD; i++) {
     g_assert_cmphex (before[i], ==, GUARD_VALUE);
     g_assert_cmphex (after[i], ==, GUARD_VALUE);
   }
+  ASAN_POISON_MEMORY_REGION (before, GUARD);
+  ASAN_POISON_MEMORY_REGION (after, GUARD);
 }
 
 static void
-guarded_free (DloralHarness * h, gpointer memory)
+guarded_free (DloralHarness * h, gpointer memory, gsize size)
 {
+  ASAN_UNPOISON_MEMORY_REGION ((guint8 *) memory - GUARD, size + 2 * GUARD);
   h->backend->free (h->device, (guint8 *) memory - GUARD);
 }
 
@@ -130,9 +145,14 @@ dloral_harness_init (DloralHarness * h, const DloralBackend * backend,
 void
 dloral_harness_clear (DloralHarness * h)
 {
-  for (int i = 0; i < h->c->graph->n_bindings; i++)
-    guarded_free (h, h->bindings[i]);
-  guarded_free (h, h->arena);
+  const GPtrArray *tensors = h->c->graph->tensors;
+
+  for (guint i = 0; i < tensors->len; i++) {
+    const DloralTensor *t = tensors->pdata[i];
+
+    guarded_free (h, h->bindings[t->binding], dloral_tensor_get_size (t));
+  }
+  guarded_free (h, h->arena, h->arena_size);
   h->backend->plan_free (h->plan);
   g_free (h->bindings);
 }
