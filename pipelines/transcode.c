@@ -18,8 +18,9 @@
   "videoflip video-direction=auto ! deinterlace fields=top ! videoconvert" \
   " ! dloral name=restore" \
   " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0" \
-  " ! videoconvert ! video/x-raw,format=I420" \
-  " ! x264enc pass=qual quantizer=18 speed-preset=faster" \
+  " ! videoconvert ! videoscale" \
+  " ! capsfilter name=format caps=video/x-raw,format=I420" \
+  " ! x264enc name=encode pass=qual quantizer=18 speed-preset=faster" \
   " ! video/x-h264,profile=high ! " UNLIMITED
 
 static const char *const muxers[] = {
@@ -42,6 +43,7 @@ struct _Transcode
   Progress progress;
   Picture picture;
   gboolean has_video;
+  gboolean encoding;            /* a frame has reached the encoder */
   char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
 
@@ -162,6 +164,28 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_OK;
 }
 
+/* A container holds video of one size: later frames are scaled to the size of
+ * the first. */
+static void
+fix_format (Transcode * self, GstCaps * caps)
+{
+  GstElement *filter = gst_bin_get_by_name (GST_BIN (self->video), "format");
+  g_autoptr (GstCaps) fixed = gst_caps_new_empty_simple ("video/x-raw");
+  const GstStructure *s = gst_caps_get_structure (caps, 0);
+  static const char *const fields[] = { "width", "height",
+    "pixel-aspect-ratio"
+  };
+
+  gst_caps_set_simple (fixed, "format", G_TYPE_STRING, "I420", NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (fields); i++) {
+    if (gst_structure_has_field (s, fields[i]))
+      gst_caps_set_value (fixed, fields[i],
+          gst_structure_get_value (s, fields[i]));
+  }
+  g_object_set (filter, "caps", fixed, NULL);
+  gst_object_unref (filter);
+}
+
 static GstPadProbeReturn
 after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
@@ -172,11 +196,15 @@ after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   GstClockTime time = running_time (pad, buffer);
 
   picture_offer_after (&self->picture, buffer, caps);
+  if (self->width == 0)
+    fix_format (self, caps);
 
   g_mutex_lock (&self->lock);
   self->n_frames++;
-  gst_structure_get_int (s, "width", &self->width);
-  gst_structure_get_int (s, "height", &self->height);
+  if (self->width == 0) {
+    gst_structure_get_int (s, "width", &self->width);
+    gst_structure_get_int (s, "height", &self->height);
+  }
   if (GST_CLOCK_TIME_IS_VALID (time))
     self->position = time;
   g_mutex_unlock (&self->lock);
@@ -208,6 +236,21 @@ on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
 {
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, count_from_zero,
       NULL, NULL);
+}
+
+/* What may still differ then, as a framerate that is only a hint, would start
+ * the encoder anew, and the muxer refuse. */
+static GstPadProbeReturn
+before_encode (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Transcode *self = user_data;
+
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
+    self->encoding = TRUE;
+  else if (self->encoding
+      && GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CAPS)
+    return GST_PAD_PROBE_DROP;
+  return GST_PAD_PROBE_OK;
 }
 
 /* mp4mux would round timestamps to a clock fit for a constant frame rate: take
@@ -440,6 +483,9 @@ add_video (Transcode * self, GError ** error)
   watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
       before_restore);
   watch_pad (self, "restore", "src", GST_PAD_PROBE_TYPE_BUFFER, after_restore);
+  watch_pad (self, "encode", "sink",
+      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      before_encode);
 
   gst_element_link_pads (self->video, "src", self->mux, "video_%u");
   if (self->params->container == CONTAINER_MP4)

@@ -25,7 +25,7 @@ typedef struct
 typedef struct
 {
   guint n_frames;
-  int width, height;            /* of the frames that went out */
+  int width, height;            /* of the video that went out */
   double seconds;               /* the whole run took */
 } TranscodeResult;
 

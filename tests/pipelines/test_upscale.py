@@ -177,6 +177,18 @@ class Results(Upscale):
         out = self.restore(source, "i.mkv")
         self.check_times(source, out)
 
+    def test_size_change(self):
+        """The size of the result is that of the first frame."""
+        parts = [self.make("a.ts", *PATTERN),
+                 self.make("b.ts", *PATTERN, "-vf", "scale=64:32,fps=30",
+                           "-output_ts_offset", "1")]
+        source = self.dir / "ab.ts"
+        source.write_bytes(b"".join(part.read_bytes() for part in parts))
+        out = self.restore(source, "ab.mkv")
+        self.check_size(out, 192, 128)
+        self.assertEqual(len(media.packet_times(out)), 25 + 30)
+        media.ffmpeg("-xerror", "-i", out, "-f", "null", "-")
+
     def test_replaces_an_older_result(self):
         source = self.make("n.mkv", *PATTERN)
         (self.results / "n.mkv").write_text("older")
