@@ -24,7 +24,7 @@ typedef struct
                                  * of the keys in scratch, in elements */
 } Retrieval;
 
-/* --- keys: src[1] as planes ------------------------------------------------ */
+/* --- keys: src[1] as planes ---------------------------------------------- */
 
 /* All positions: c planes of h × w, what is beyond zero. */
 static void
@@ -60,7 +60,7 @@ split_padded_row (const Retrieval * self, float *keys, const float *src, int y)
   }
 }
 
-/* --- all positions --------------------------------------------------------- */
+/* --- all positions ------------------------------------------------------- */
 
 /* query [c + 1] of one position and head: weightᵀ · x̃. */
 static void
@@ -130,7 +130,7 @@ retrieve_all (const Retrieval * self, const DloralCpuRun * run)
         MIN (first + BATCH, queries));
 }
 
-/* --- a window -------------------------------------------------------------- */
+/* --- a window ------------------------------------------------------------ */
 
 /* Rows of DLORAL_TILE columns, as the kernels take them. */
 typedef float TileRow[DLORAL_TILE];
@@ -202,7 +202,7 @@ retrieve_windows (const Retrieval * self, const DloralCpuRun * run)
   }
 }
 
-/* --- operator -------------------------------------------------------------- */
+/* --- operator ------------------------------------------------------------ */
 
 static gboolean
 retrieval_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)

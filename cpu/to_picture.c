@@ -44,7 +44,7 @@ visible_bytes (const ToPicture * self)
   return 3 * (gsize) self->base.op->u.to_picture.width;
 }
 
-/* --- tensor to bytes ------------------------------------------------------- */
+/* --- tensor to bytes ----------------------------------------------------- */
 
 /* The lines of one row of patches: each is gathered, then converted whole. */
 static void
@@ -78,7 +78,7 @@ convert_strip (const Job * job, int strip)
     convert_patches (job, job->lines + strip * job->self->line_size, y);
 }
 
-/* --- adain ----------------------------------------------------------------- */
+/* --- adain --------------------------------------------------------------- */
 
 /* Sums over the visible part of the result and of the LQ frame. Bytes make
  * them exact. */
@@ -166,7 +166,7 @@ correct_adain (const Job * job, int threads)
   }
 }
 
-/* --- wavelet --------------------------------------------------------------- */
+/* --- wavelet ------------------------------------------------------------- */
 
 /* The result's high frequencies and the source's low ones: what is added is
  * the low part of their difference, so one picture is filtered, not two. */
@@ -240,7 +240,7 @@ correct_wavelet (const Job * job, int threads)
   }
 }
 
-/* --- operator -------------------------------------------------------------- */
+/* --- operator ------------------------------------------------------------ */
 
 static gboolean
 to_picture_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- building blocks ------------------------------------------------------- */
+/* --- building blocks ------------------------------------------------------ */
 
 static int
 pick (GRand * rand, int low, int high)
@@ -120,7 +120,7 @@ bias (DloralCase * c, GRand * rand, int n)
   return weight (c, rand, n, 1, 1, 1, 0.5, 0);
 }
 
-/* --- random operators ------------------------------------------------------ */
+/* --- random operators ----------------------------------------------------- */
 
 static void
 build_conv (DloralCase * c, DloralOp * op, GRand * rand)
@@ -388,7 +388,7 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_TO_PICTURE, build_to_picture, 40, TRUE, 1e-3, 1e-3},
 };
 
-/* --- typical operators of the default model, 320×180 → 1280×720 ------------ */
+/* --- typical operators of the default model, 320×180 → 1280×720 ----------- */
 
 #define LQ_H 180
 #define LQ_W 320
@@ -654,7 +654,7 @@ static const Typical typicals[] = {
   {"to picture 8, 1280×720, wavelet", DLORAL_OP_TO_PICTURE, typical_wavelet},
 };
 
-/* --------------------------------------------------------------------------- */
+/* -------------------------------------------------------------------------- */
 
 static void
 case_init (DloralCase * c, DloralOpKind kind,
