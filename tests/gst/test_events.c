@@ -267,7 +267,7 @@ GST_START_TEST (test_flush_while_loading)
   GThread *thread;
 
   harness_setup ();
-  fake_engine.open_us = G_USEC_PER_SEC;
+  fake_engine.open_us = 2 * G_USEC_PER_SEC;
   h = harness_new (SMALL_CAPS, NULL);
   thread = g_thread_new ("push", push_one, h);
   g_usleep (50000);

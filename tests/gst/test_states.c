@@ -141,6 +141,45 @@ GST_START_TEST (test_stop_when_slow)
 
 GST_END_TEST;
 
+/* Seeks, playing and paused, one after the other; then to the end. (Without a
+ * flush only while playing: a paused pipeline would wait for ever.) */
+GST_START_TEST (test_seeks)
+{
+  GstElement *pipeline;
+  GstMessage *message;
+  GstBus *bus;
+  guint i;
+
+  harness_setup ();
+  fake_engine.frame_us = 500;
+  pipeline = make_pipeline (depths[__i__]);
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  for (i = 0; i < 30; i++) {
+    gboolean playing = i / 7 % 2;
+    GstSeekFlags flags = playing && i % 4 == 3 ? 0 : GST_SEEK_FLAG_FLUSH;
+
+    if (i % 7 == 0)
+      gst_element_set_state (pipeline, playing ? GST_STATE_PLAYING
+          : GST_STATE_PAUSED);
+    fail_unless_equals_int (gst_element_get_state (pipeline, NULL, NULL,
+            20 * GST_SECOND), GST_STATE_CHANGE_SUCCESS);
+    gst_element_seek_simple (pipeline, GST_FORMAT_TIME, flags,
+        (i * 37 % 40) * 33 * GST_MSECOND);
+    g_usleep (500 * (i % 5));
+  }
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  bus = gst_element_get_bus (pipeline);
+  message = gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND,
+      GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+  fail_unless (message && GST_MESSAGE_TYPE (message) == GST_MESSAGE_EOS);
+  gst_message_unref (message);
+  gst_object_unref (bus);
+  stop (pipeline);
+  gst_object_unref (pipeline);
+}
+
+GST_END_TEST;
+
 /* --- Loading ------------------------------------------------------------- */
 
 /* The change of state does not wait for the model; stopping leaves nothing. */
@@ -161,21 +200,25 @@ GST_START_TEST (test_loading_does_not_block)
 
 GST_END_TEST;
 
-/* Types of the progress messages of one code, in order. */
+/* Types of the progress messages of one code, in order, up to its end. */
 static gchar *
 collect_progress (GstBus * bus, const gchar * code)
 {
   GString *types = g_string_new (NULL);
-  GstMessage *message;
+  GstProgressType type = GST_PROGRESS_TYPE_START;
 
-  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_PROGRESS))) {
-    GstProgressType type;
+  while (type < GST_PROGRESS_TYPE_COMPLETE) {
+    GstMessage *message = gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND,
+        GST_MESSAGE_PROGRESS);
     gchar *c, *text;
 
+    fail_unless (message != NULL, "%s has no end", code);
     gst_message_parse_progress (message, &type, &c, &text);
     fail_unless (text[0] != '\0');
     if (g_str_equal (c, code))
       g_string_append_printf (types, "%d ", type);
+    else
+      type = GST_PROGRESS_TYPE_START;
     g_free (c);
     g_free (text);
     gst_message_unref (message);
@@ -217,7 +260,6 @@ GST_START_TEST (test_progress)
   gst_element_set_bus (element, bus);
   g_object_set (element, "model", cases[__i__].model, NULL);
   gst_element_set_state (element, GST_STATE_PAUSED);
-  g_usleep (100000);
   expect_progress (bus, "load", cases[__i__].end, TRUE);
   gst_element_set_state (element, GST_STATE_NULL);
   gst_bus_set_flushing (bus, TRUE);
@@ -241,8 +283,8 @@ GST_START_TEST (test_progress_cancelled)
   g_object_set (element, "model", FAKE_MODEL_BROKEN, NULL);
   gst_element_set_state (element, GST_STATE_PAUSED);
   gst_element_set_state (element, GST_STATE_READY);
-  fail_if (gst_bus_have_pending (bus)
-      && gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR));
+  expect_progress (bus, "load", GST_PROGRESS_TYPE_CANCELED, TRUE);
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR) == NULL);
   gst_element_set_state (element, GST_STATE_NULL);
   gst_bus_set_flushing (bus, TRUE);
   gst_object_unref (bus);
@@ -365,6 +407,7 @@ states_suite (void)
   tcase_add_loop_test (tc, test_play_twice, 0, n);
   tcase_add_loop_test (tc, test_stop_when_full, 0, n);
   tcase_add_loop_test (tc, test_stop_when_slow, 0, n);
+  tcase_add_loop_test (tc, test_seeks, 0, n);
   tcase_add_test (tc, test_loading_does_not_block);
   tcase_add_loop_test (tc, test_progress, 0, 2);
   tcase_add_test (tc, test_progress_cancelled);
