@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The small DLoRAL model in PyTorch: pixel coder, flow, retrieval, UNet.
+
+Parameter names are those of the model file (diffusers 0.25 for coder and UNet,
+DLoRAL for flow and retrieval), so a state dict is a model file and back.
+Pictures are NCHW in [-1, 1] on the HR grid; latents are 1/8 of it a side.
+"""
+import json
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+CONFIG = {
+    "scale": 4, "timestep": 1, "color_fix": "none",
+    "vae": {"latent_channels": 16, "scaling_factor": 1.0, "patch_size": 8,
+            "block_out_channels": [64], "layers_per_block": 1,
+            "decoder_layers_per_block": 1, "norm_num_groups": 8,
+            "mid_block": False, "use_quant_conv": False,
+            "use_post_quant_conv": False, "lq_residual": True},
+    "unet": {"in_channels": 32, "out_channels": 16,
+             "block_out_channels": [64], "layers_per_block": 1,
+             "down_block_types": ["DownBlock2D"],
+             "up_block_types": ["UpBlock2D"], "mid_block_type": None,
+             "attention_head_dim": [1], "cross_attention_dim": 0,
+             "norm_num_groups": 8, "use_linear_projection": True},
+    "cfr": {"heads": 2, "embed_dim": 16, "temperature": 16.0, "window": 5},
+    "spynet": {"channels": [8, 16, 8, 8]},
+}
+
+
+def warp(x, flow, padding):
+    """x sampled at (i + u, j + v), flow [N][u, v][H][W] in pixels of x."""
+    h, w = x.shape[-2:]
+    j, i = torch.meshgrid(torch.arange(h, device=x.device),
+                          torch.arange(w, device=x.device), indexing="ij")
+    gx = (i + flow[:, 0]) * (2 / max(w - 1, 1)) - 1
+    gy = (j + flow[:, 1]) * (2 / max(h - 1, 1)) - 1
+    return F.grid_sample(x, torch.stack([gx, gy], -1), mode="bilinear",
+                         padding_mode=padding, align_corners=True)
+
+
+class Resnet(nn.Module):
+    def __init__(self, cin, cout, groups, eps, temb=0):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, cin, eps)
+        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
+        if temb:
+            self.time_emb_proj = nn.Linear(temb, cout)
+        self.norm2 = nn.GroupNorm(groups, cout, eps)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(cin, cout, 1) if cin != cout else None
+
+    def forward(self, x, temb=None):
+        y = self.conv1(F.silu(self.norm1(x)))
+        if temb is not None:
+            y = y + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        y = self.conv2(F.silu(self.norm2(y)))
+        return y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class Resample(nn.Module):
+    """diffusers' Downsample2D (stride 2) and Upsample2D (after nearest)."""
+
+    def __init__(self, c, stride):
+        super().__init__()
+        self.conv = nn.Conv2d(c, c, 3, stride=stride, padding=1)
+
+    def forward(self, x, size=None):
+        return self.conv(x if size is None else F.interpolate(x, size=size))
+
+
+class Block(nn.Module):
+    """A row of resnets; DownBlock2D or UpBlock2D by what its owner adds."""
+
+    def __init__(self, channels, groups, eps, temb=0, resample=None, stride=1):
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            Resnet(a, b, groups, eps, temb) for a, b in channels)
+        if resample:
+            setattr(self, resample,
+                    nn.ModuleList([Resample(channels[-1][1], stride)]))
+
+
+class UNet(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        ch, n, g = c["block_out_channels"], c["layers_per_block"], \
+            c["norm_num_groups"]
+        temb, eps, last = 4 * ch[0], 1e-5, len(ch) - 1
+        self.width = ch[0]
+        self.conv_in = nn.Conv2d(c["in_channels"], ch[0], 3, padding=1)
+        self.time_embedding = nn.ModuleDict({
+            "linear_1": nn.Linear(ch[0], temb),
+            "linear_2": nn.Linear(temb, temb)})
+        self.down_blocks, self.up_blocks = nn.ModuleList(), nn.ModuleList()
+        skips, x = [ch[0]], ch[0]
+        for i, co in enumerate(ch):
+            io = [(x, co)] + [(co, co)] * (n - 1)
+            self.down_blocks.append(Block(
+                io, g, eps, temb, "downsamplers" if i < last else None, 2))
+            skips += [co] * n + ([co] if i < last else [])
+            x = co
+        self.mid_block = None
+        if c["mid_block_type"]:
+            self.mid_block = Block([(x, x), (x, x)], g, eps, temb)
+        for i, co in enumerate(reversed(ch)):
+            io = []
+            for _ in range(n + 1):
+                io.append((x + skips.pop(), co))
+                x = co
+            self.up_blocks.append(Block(
+                io, g, eps, temb, "upsamplers" if i < last else None))
+        self.conv_norm_out = nn.GroupNorm(g, x, eps)
+        self.conv_out = nn.Conv2d(x, c["out_channels"], 3, padding=1)
+
+    def embed(self, timestep):
+        half = self.width // 2
+        f = timestep * torch.exp(
+            torch.arange(half) * (-math.log(10000) / half))
+        f = torch.cat([f.cos(), f.sin()])[None].to(self.conv_in.weight.device)
+        t = self.time_embedding
+        return t["linear_2"](F.silu(t["linear_1"](f)))
+
+    def forward(self, x, timestep):
+        t = self.embed(timestep)
+        x = self.conv_in(x)
+        skips = [x]
+        for b in self.down_blocks:
+            for r in b.resnets:
+                x = r(x, t)
+                skips.append(x)
+            if hasattr(b, "downsamplers"):
+                x = b.downsamplers[0](x)
+                skips.append(x)
+        if self.mid_block:
+            for r in self.mid_block.resnets:
+                x = r(x, t)
+        for b in self.up_blocks:
+            for r in b.resnets:
+                x = r(torch.cat([x, skips.pop()], 1), t)
+            if hasattr(b, "upsamplers"):
+                x = b.upsamplers[0](x, skips[-1].shape[-2:])
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+
+class Coder(nn.Module):
+    """One half of the coder at one resolution, between patches and latents."""
+
+    def __init__(self, cin, width, cout, layers, groups, blocks):
+        super().__init__()
+        self.conv_in = nn.Conv2d(cin, width, 3, padding=1)
+        setattr(self, blocks, nn.ModuleList(
+            [Block([(width, width)] * layers, groups, 1e-6)]))
+        self.blocks = blocks
+        self.conv_norm_out = nn.GroupNorm(groups, width, 1e-6)
+        self.conv_out = nn.Conv2d(width, cout, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv_in(x)
+        for r in getattr(self, self.blocks)[0].resnets:
+            x = r(x)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+
+class Vae(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        p, z, w = c["patch_size"], c["latent_channels"], \
+            c["block_out_channels"][0]
+        self.patch, self.latent = p, z
+        self.scale = c["scaling_factor"]
+        self.encoder = Coder(3 * p * p, w, 2 * z, c["layers_per_block"],
+                             c["norm_num_groups"], "down_blocks")
+        self.decoder = Coder(z, w, 3 * p * p, c["decoder_layers_per_block"],
+                             c["norm_num_groups"], "up_blocks")
+
+    def encode(self, hr):
+        mean = self.encoder(F.pixel_unshuffle(hr, self.patch))
+        return mean[:, :self.latent] * self.scale
+
+    def decode(self, z, hr):
+        y = self.decoder(z / self.scale)
+        return F.pixel_shuffle(y.float(), self.patch) + hr
+
+
+class SpyLevel(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        io = [8, *channels, 2]
+        self.basic_module = nn.ModuleList(
+            nn.ModuleDict({"conv": nn.Conv2d(a, b, 7, padding=3)})
+            for a, b in zip(io, io[1:]))
+
+    def forward(self, x):
+        for i, m in enumerate(self.basic_module):
+            x = m["conv"](x if i == 0 else F.relu(x))
+        return x
+
+
+class SpyNet(nn.Module):
+    """Flow from `ref` to `supp`, pictures at 1/8 in [-1, 1]."""
+
+    LEVELS = 6
+
+    def __init__(self, channels):
+        super().__init__()
+        self.basic_module = nn.ModuleList(
+            SpyLevel(channels) for _ in range(self.LEVELS))
+
+    def prepare(self, x):
+        h, w = x.shape[-2:]
+        x = F.interpolate(x, size=(-(-h // 32) * 32, -(-w // 32) * 32),
+                          mode="bilinear", align_corners=False)
+        mean = x.new_tensor([.485, .456, .406])[:, None, None]
+        std = x.new_tensor([.229, .224, .225])[:, None, None]
+        pyramid = [(x - mean) / std]
+        for _ in range(self.LEVELS - 1):
+            pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+        return pyramid[::-1]
+
+    def pyramid(self, ref, supp):
+        """Flow of every level on its own grid, coarsest first."""
+        flows = []
+        for net, r, s in zip(self.basic_module, self.prepare(ref),
+                             self.prepare(supp)):
+            if flows:
+                flow = 2 * F.interpolate(flows[-1], scale_factor=2,
+                                         mode="bilinear", align_corners=True)
+            else:
+                flow = r.new_zeros(r.shape[0], 2, *r.shape[-2:])
+            s = warp(s, flow, "border")
+            flows.append(flow + net(torch.cat([r, s, flow], 1)))
+        return flows
+
+    def forward(self, ref, supp):
+        h, w = ref.shape[-2:]
+        flow = self.pyramid(ref, supp)[-1]
+        k = flow.new_tensor([w / flow.shape[3], h / flow.shape[2]])
+        flow = F.interpolate(flow, size=(h, w), mode="bilinear",
+                             align_corners=False)
+        return flow * k[:, None, None]
+
+
+class Retrieval(nn.Module):
+    """Windowed cross-frame attention: ReLU above a threshold, no softmax."""
+
+    def __init__(self, latent, c):
+        super().__init__()
+        self.heads, self.dim = c["heads"], c["embed_dim"]
+        self.window, self.temperature = c["window"], c["temperature"]
+        inner = self.heads * self.dim
+        self.query_conv = nn.Conv2d(latent, inner, 1)
+        self.key_conv = nn.Conv2d(latent, inner, 1)
+        self.value_conv = nn.Conv2d(latent, inner, 1)
+        self.proj_out = nn.Conv2d(inner, latent, 1)
+        self.threshold_fc = nn.Linear(self.dim, 1)
+
+    def forward(self, z, aligned):
+        b, _, h, w = z.shape
+        k = self.window
+        # [B][heads][dim][window²][H·W]; zero values outside the picture
+        q = self.query_conv(z).reshape(b, self.heads, self.dim, 1, h * w)
+        key, value = (F.unfold(c(aligned), k, padding=k // 2)
+                      .reshape(b, self.heads, self.dim, k * k, h * w)
+                      for c in (self.key_conv, self.value_conv))
+        tau = self.threshold_fc(q.movedim(2, -1))[..., 0]
+        sim = (q * key).sum(2) / math.sqrt(self.dim)
+        attn = F.relu((sim - tau) / self.temperature)
+        out = (attn[:, :, None] * value).sum(3)
+        return z + self.proj_out(out.reshape(b, -1, h, w))
+
+
+class Cfr(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.spynet = SpyNet(config["spynet"]["channels"])
+        self.cross_attn_module = Retrieval(
+            config["vae"]["latent_channels"], config["cfr"])
+
+
+class Dloral(nn.Module):
+    def __init__(self, config=CONFIG):
+        super().__init__()
+        self.config = config
+        self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
+        self.cfr = Cfr(config)
+
+    def flow(self, hr, previous):
+        """HR pictures -> flow on the latent grid, in latents."""
+        small = [F.interpolate(x, scale_factor=1 / 8, mode="bicubic",
+                               align_corners=False) for x in (hr, previous)]
+        return self.cfr.spynet(*small)
+
+    def restore(self, z, aligned):
+        fused = self.cfr.cross_attn_module(z, aligned)
+        eps = self.unet(torch.cat([aligned, fused], 1),
+                        self.config["timestep"])
+        return fused - eps
+
+    def frame(self, hr, previous=None):
+        """One frame. `previous`: (hr, z) of the frame before, None at first.
+        Returns the restored picture and this frame's (hr, z)."""
+        z = self.vae.encode(hr)
+        if previous is None:
+            aligned = z
+        else:
+            aligned = warp(previous[1], self.flow(hr, previous[0]), "zeros")
+        out = self.vae.decode(self.restore(z, aligned), hr)
+        return out.clamp(-1, 1), (hr, z)
+
+
+def save(model, path, state=None):
+    state = model.state_dict() if state is None else state
+    save_file({k: v.half().contiguous() for k, v in state.items()}, path,
+              {"format": "dloral", "config": json.dumps(model.config)})
+
+
+def load(path):
+    with safe_open(path, "pt") as f:
+        model = Dloral(json.loads(f.metadata()["config"]))
+        model.load_state_dict({k: f.get_tensor(k).float() for k in f.keys()})
+    return model.eval()
