@@ -5,7 +5,6 @@
  */
 #include "gstdloralprivate.h"
 
-#include "dloralcaps.h"
 #include "dloralerror.h"
 
 #define GST_CAT_DEFAULT gst_dloral_debug

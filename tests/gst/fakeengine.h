@@ -33,7 +33,7 @@ extern FakeEngine fake_engine;
 /* Defaults: at once, without failure. Nothing may be alive. */
 void fake_engine_reset (void);
 
-/* A model path that can be opened, and two that cannot. */
+/* A model path that can be opened, and three that cannot. */
 #define FAKE_MODEL_GOOD "good"
 #define FAKE_MODEL_MISSING "missing"
 #define FAKE_MODEL_BROKEN "broken"

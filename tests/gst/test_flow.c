@@ -5,8 +5,6 @@
  */
 #include "harness.h"
 
-#include <stdlib.h>
-
 static const guint depths[] = { 0, 1, 2, 5 };
 
 /* An element of the loop's depth with frames of `caps`. */
