@@ -92,7 +92,7 @@ CASES = {
     "conv": (CONV, (19, 17), 2, 3, True),
 }
 
-# One layer of each kind that may carry adapters (design: the two branches).
+# One layer of each kind that may carry adapters.
 ADAPTED = re.compile(
     r"unet\.(conv_in|conv_out|down_blocks\.1\.resnets\.0\.conv1"
     r"|up_blocks\.0\.resnets\.1\.conv2|down_blocks\.0\.downsamplers\.0\.conv"
