@@ -165,7 +165,7 @@ dloral_cpu_upsample_new (DloralDevice * device, const DloralOp * op,
   self->rows = filters_new (src->h, scale);
   self->columns = filters_new (src->w, scale);
   /* The row and, behind it, one run of filter_row (). */
-  self->row_size = dloral_align_up (3 * (gsize) src->w * (scale + 1));
+  self->row_size = dloral_align (3 * (gsize) src->w * (scale + 1));
   self->base.op = op;
   self->base.scratch_size = self->row_size * src->h;
   self->base.run = upsample_run;
@@ -253,7 +253,7 @@ dloral_cpu_shrink_new (DloralDevice * device, const DloralOp * op,
 
   self->op = op;
   self->scratch_size = DLORAL_STRIPS
-      * dloral_align_up (3 * (gsize) op->src[0]->w * sizeof (float));
+      * dloral_align (3 * (gsize) op->src[0]->w * sizeof (float));
   self->run = shrink_run;
   return self;
 }
@@ -303,7 +303,7 @@ dloral_cpu_from_picture_new (DloralDevice * device, const DloralOp * op,
   DloralCpuOp *self = g_new0 (DloralCpuOp, 1);
 
   self->op = op;
-  self->scratch_size = DLORAL_STRIPS * dloral_align_up (3 * (gsize)
+  self->scratch_size = DLORAL_STRIPS * dloral_align (3 * (gsize)
       op->u.from_picture.patch * op->dst->w
       * dloral_dtype_size (op->dst->dtype));
   self->run = from_picture_run;

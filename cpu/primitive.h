@@ -12,13 +12,6 @@ G_BEGIN_DECLS
 
 #define DLORAL_MAX_ARGS 7
 
-/* Next multiple of DLORAL_ALIGN, for places in scratch. */
-static inline gsize
-dloral_align (gsize size)
-{
-  return (size + DLORAL_ALIGN - 1) / DLORAL_ALIGN * DLORAL_ALIGN;
-}
-
 /* All zero: a primitive that is not there; clearing it is allowed. */
 typedef struct
 {

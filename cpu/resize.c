@@ -135,7 +135,7 @@ dloral_cpu_resize_new (DloralDevice * device, const DloralOp * op,
   self->base.op = op;
   if (op->u.resize.mode != DLORAL_RESIZE_NEAREST)
     self->base.scratch_size = DLORAL_STRIPS
-        * dloral_align_up ((gsize) src->w * src->c * sizeof (float));
+        * dloral_align ((gsize) src->w * src->c * sizeof (float));
   self->base.run = resize_run;
   self->base.free = resize_free;
   return &self->base;
@@ -208,7 +208,7 @@ dloral_cpu_pool_new (DloralDevice * device, const DloralOp * op,
 
   self->op = op;
   self->scratch_size = DLORAL_STRIPS
-      * dloral_align_up ((gsize) op->dst->w * op->dst->c * sizeof (float));
+      * dloral_align ((gsize) op->dst->w * op->dst->c * sizeof (float));
   self->run = pool_run;
   return self;
 }

@@ -21,12 +21,6 @@ dloral_strip_start (int strip, gsize n)
   return n * strip / DLORAL_STRIPS;
 }
 
-static inline gsize
-dloral_align_up (gsize size)
-{
-  return (size + DLORAL_ALIGN - 1) / DLORAL_ALIGN * DLORAL_ALIGN;
-}
-
 /* The whole weight as f32 in a new array; zeros where there is none. */
 static inline float *
 dloral_weight_dup (const DloralWeight * weight, gsize length)

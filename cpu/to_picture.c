@@ -273,10 +273,10 @@ dloral_cpu_to_picture_new (DloralDevice * device, const DloralOp * op,
   ToPicture *self = g_new0 (ToPicture, 1);
 
   self->base.op = op;
-  self->line_size = dloral_align_up ((row_bytes (self)
+  self->line_size = dloral_align ((row_bytes (self)
           + 2 * 3 * WAVELET_REACH) * sizeof (float));
   if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_WAVELET)
-    self->plane_size = dloral_align_up (op->u.to_picture.height
+    self->plane_size = dloral_align (op->u.to_picture.height
         * visible_bytes (self) * sizeof (float));
   self->base.scratch_size = DLORAL_STRIPS * self->line_size
       + 2 * self->plane_size;

@@ -139,12 +139,6 @@ compare_offset (gconstpointer a, gconstpointer b)
   return ta->offset < tb->offset ? -1 : ta->offset > tb->offset;
 }
 
-static gsize
-align_up (gsize n)
-{
-  return (n + DLORAL_ALIGN - 1) & ~(gsize) (DLORAL_ALIGN - 1);
-}
-
 /* The lowest gap that `t` fits into among the tensors alive with it. */
 static gsize
 find_offset (const DloralTensor *t, const GPtrArray *placed)
@@ -158,7 +152,7 @@ find_offset (const DloralTensor *t, const GPtrArray *placed)
       continue;
     if (p->offset >= offset + size)
       break;
-    offset = MAX (offset, align_up (p->offset + dloral_tensor_get_size (p)));
+    offset = MAX (offset, dloral_align (p->offset + dloral_tensor_get_size (p)));
   }
   return offset;
 }
@@ -184,7 +178,7 @@ dloral_graph_plan (DloralGraph *g)
 
     t->offset = find_offset (t, placed);
     g->arena_size = MAX (g->arena_size,
-        align_up (t->offset + dloral_tensor_get_size (t)));
+        dloral_align (t->offset + dloral_tensor_get_size (t)));
     g_ptr_array_add (placed, t);
     g_ptr_array_sort (placed, compare_offset);
   }

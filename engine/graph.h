@@ -181,6 +181,12 @@ struct _DloralGraph
 /* Every offset and arena is a multiple of this many bytes. */
 #define DLORAL_ALIGN 64
 
+static inline gsize
+dloral_align (gsize size)
+{
+  return (size + DLORAL_ALIGN - 1) / DLORAL_ALIGN * DLORAL_ALIGN;
+}
+
 DloralGraph *dloral_graph_new (const char *name, DloralDtype act_dtype);
 void dloral_graph_free (DloralGraph * graph);
 
