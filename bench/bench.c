@@ -1,5 +1,5 @@
-/* dloral-bench: how fast the engine is, stage by stage and operator by operator,
- * and the element end to end; whether memory stays constant.
+/* How fast the engine is, stage by stage and operator by operator, and the
+ * element end to end; whether memory stays constant.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

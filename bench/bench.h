@@ -61,8 +61,8 @@ void bench_engine_free (BenchEngine * result);
 gboolean bench_element (const BenchParams * params, int width, int height,
     int early, BenchElement * result, GError ** error);
 
-/* One line or block for people; `element` may be NULL, `n_operators` is how many
- * of the largest to name. */
+/* A table for people; `element` may be NULL, `n_operators` is how many of the
+ * slowest to name. */
 void bench_print (const BenchEngine * engine, const BenchElement * element,
     int n_operators);
 

@@ -1,5 +1,5 @@
-/* The element against PyTorch: raw frames from a file, through a pipeline, into a
- * file that holds the pictures of the cases.
+/* The element against PyTorch: raw frames from a file, through a pipeline,
+ * into a file that must hold the pictures of the case.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

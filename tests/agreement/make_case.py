@@ -104,8 +104,8 @@ ADAPTED = re.compile(
 def make_frames(width, height, n, rng):
     """Gratings and a bright box over noise that move: [n][height][width][3]."""
     frames = []
-    waves = [(rng.uniform(.2, .9, 2), rng.uniform(0, 6.3), rng.uniform(8, 30, 3))
-             for _ in range(5)]
+    waves = [(rng.uniform(.2, .9, 2), rng.uniform(0, 6.3),
+              rng.uniform(8, 30, 3)) for _ in range(5)]
     noise = rng.normal(0, 6, (height + n, width + 2 * n, 3))
     for t in range(n):
         y, x = np.mgrid[:height, :width].astype(float)

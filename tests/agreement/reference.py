@@ -1,5 +1,6 @@
-# DLoRAL in PyTorch, float32, as published (arXiv 2506.15591): what the engine is
-# written out plainly, with no regard to speed.
+# DLoRAL in PyTorch, float32, as published (arXiv 2506.15591): what the engine
+# is compared with. UNet and VAE are diffusers' own modules (0.25.0), the rest
+# is written out plainly, with no regard to speed.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
