@@ -227,6 +227,8 @@ down (DloralBuilder *b, DloralTensor *x, GPtrArray *skips, int tokens)
   return x;
 }
 
+/* UNetMidBlock2DCrossAttn has a second resnet behind its transformer,
+ * UNetMidBlock2D, as the UNet makes it, is a resnet alone. */
 static DloralTensor *
 middle (DloralBuilder *b, DloralTensor *x, int tokens)
 {
@@ -234,8 +236,10 @@ middle (DloralBuilder *b, DloralTensor *x, int tokens)
 
   if (!unet->mid_block)
     return x;
+  if (!unet->mid_attention)
+    return layer (b, "unet.mid_block", 0, x, NULL, x->c, 0, tokens);
   x = layer (b, "unet.mid_block", 0, x, NULL, x->c,
-      unet->mid_attention ? unet->heads[unet->levels - 1] : 0, tokens);
+      unet->heads[unet->levels - 1], tokens);
   return layer (b, "unet.mid_block", 1, x, NULL, x->c, 0, tokens);
 }
 
