@@ -47,8 +47,13 @@ def audio_packets(path):
             if not line.startswith("#")]
 
 
-def gray_picture(path, width, height):
-    """The rows of a picture as bytes."""
-    data = ffmpeg("-i", path, "-f", "rawvideo", "-pix_fmt", "gray", "-")
+def gray_picture(path, width, height, *filters):
+    """The first picture as width x height bytes."""
+    data = ffmpeg("-i", path, *filters, "-f", "rawvideo", "-pix_fmt", "gray",
+                  "-")
     assert len(data) == width * height, (len(data), width, height)
-    return [data[y * width:(y + 1) * width] for y in range(height)]
+    return data
+
+
+def mean_difference(a, b):
+    return sum(abs(x - y) for x, y in zip(a, b)) / len(a)

@@ -83,27 +83,28 @@ class Results(Upscale):
                              media.stream(out, "v")[key])
 
     def test_picture(self):
-        """Two views of the same scene, the restored one with more contrast
-        from pixel to pixel."""
-        self.restore(CLIP, "clip.mkv")
-        rows = media.gray_picture(self.results / "clip-before-after.png",
-                                  768, 432)
-        margin = 8  # clear of the dividing line
+        """The middle of the frame half-way: left as it came, right as it
+        went. GStreamer converts colours some levels off; the frames before
+        and after are 7 to 9 levels away."""
+        out = self.restore(CLIP, "clip.mkv")
+        picture = self.results / "clip-before-after.png"
+        edge = 4  # of the dividing line and of the frame
 
-        def both(row):
-            return row[margin:384 - margin], row[384 + margin:-margin]
+        def half_way(path):
+            return media.gray_picture(
+                path, 376, 432, "-vf", "select='gte(t,1.504)',scale=768:432:"
+                "flags=bicubic:param0=0:param1=0.5,format=rgb24,"
+                "crop=376:432:196:0", "-frames:v", 1)
 
-        def mean_step(parts):
-            steps = [abs(a - b) for part in parts
-                     for a, b in zip(part, part[1:])]
-            return sum(steps) / len(steps)
+        def half(left):
+            return media.gray_picture(picture, 376, 432, "-vf",
+                                      f"crop=376:432:{left + edge}:0")
 
-        before, after = zip(*map(both, rows))
-        n = sum(map(len, before))
-        differences = sum(abs(a - b) for p, q in zip(before, after)
-                          for a, b in zip(p, q)) / n
-        self.assertLess(differences, 12)
-        self.assertGreater(mean_step(after), 1.1 * mean_step(before))
+        for name, path, left in ("before", CLIP, 0), ("after", out, 384):
+            with self.subTest(half=name):
+                self.assertLess(media.mean_difference(half(left),
+                                                      half_way(path)), 5)
+        self.assertGreater(media.mean_difference(half(0), half(384)), 0.5)
 
     def test_variable_rate_matroska(self):
         source = self.make(
@@ -164,9 +165,14 @@ class Results(Upscale):
         self.check_times(source, out)
 
     def test_rotated(self):
-        plain = self.make("plain.mp4", *PATTERN)
-        source = self.make("r.mp4", "-i", plain, "-c", "copy",
-                           "-metadata:s:v", "rotate=90")
+        """By the matrix in an MP4 file's track header, as telephones do."""
+        source = self.make("r.mp4", *PATTERN)
+        one, minus_one, none = b"\0\1\0\0", b"\xff\xff\0\0", bytes(4)
+        plain = one + 3 * none + one
+        turned = none + one + none + minus_one + none
+        head, track, rest = source.read_bytes().partition(b"tkhd")
+        self.assertEqual(rest.count(plain), 1)
+        source.write_bytes(head + track + rest.replace(plain, turned))
         out = self.restore(source, "r.mp4")
         self.check_size(out, 128, 192)
         self.check_times(source, out)
