@@ -60,7 +60,7 @@ SMALL = {
              "block_out_channels": [12, 16], "attention_head_dim": [1, 4],
              "layers_per_block": 1, "cross_attention_dim": 0,
              "norm_num_groups": 4, "use_linear_projection": True,
-             "mid_block_type": None,
+             "mid_block_type": "UNetMidBlock2D",
              "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
              "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]},
     "cfr": {"heads": 3, "embed_dim": 16, "temperature": 20.0, "window": 5},
