@@ -35,8 +35,11 @@ class Restorer:
         x = F.pad(x, (0, -w % p, 0, -h % p), "replicate")
         with torch.inference_mode():
             out, self.previous = self.model.frame(x, self.previous)
-        out = (out[0, :, :h, :w] * .5 + .5) * 255
-        return out.permute(1, 2, 0).to(torch.uint8).numpy()
+        # as the element does: truncation where the published corrections are
+        # used, else the nearest level, so that equal levels stay equal
+        bias = .5 if self.model.config["color_fix"] == "none" else 0
+        out = (out[0, :, :h, :w] * .5 + .5) * 255 + bias
+        return out.permute(1, 2, 0).clamp(0, 255).to(torch.uint8).numpy()
 
 
 def main():

@@ -33,6 +33,13 @@ def shrink(x):
 
 def train_flow(net, pool, rng, args):
     """End-point error at all pyramid levels against the mean true flow."""
+    with torch.no_grad():       # start at no motion, half of it on differences
+        for level in net.basic_module:
+            first, last = (level.basic_module[i]["conv"] for i in (0, -1))
+            half = first.weight[::2]
+            half[:, 3:6] = -half[:, :3]
+            last.weight *= .1
+            last.bias.zero_()
     optimizer = torch.optim.Adam(net.parameters(), args.flow_lr)
     error = 0.0
     for step in range(args.flow_iterations):
@@ -162,11 +169,12 @@ def restore(net, up, first):
 
 def inconsistency(out, path, sure):
     """Of the last result and its predecessor, brought to it along the target's
-    optical flow: the warping error, with a gradient. The square weighs motion,
-    the magnitude the faint flicker of what stands still."""
+    optical flow: the warping error, with a gradient. What stands still may
+    not even flicker faintly: there, the magnitude counts too."""
     before = dloral.warp(out[:, -2], path[:, 0], "border")
     d = before - out[:, -1]
-    return ((d * d + charbonnier(d) / 16) * sure[:, 0]).mean()
+    still = path[:, 0].norm(dim=1, keepdim=True) < .25
+    return ((d * d + .8 * still * charbonnier(d)) * sure[:, 0]).mean()
 
 
 def average(mean, net, step):
@@ -261,15 +269,17 @@ def main():
     change_coordinates(net, pool, rng)
     start(net)
     state = torch.load(args.resume) if args.resume else None
-    if state:
-        net.load_state_dict(state["net"])
-    elif args.flow:
-        net.cfr.spynet = dloral.load(args.flow).cfr.spynet
-    else:
-        train_flow(net.cfr.spynet, pool, rng, args)
     mean = copy.deepcopy(net)
     if state:
+        net.load_state_dict(state["net"])
         mean.load_state_dict(state["mean"])
+    if args.flow:
+        net.cfr.spynet = dloral.load(args.flow).cfr.spynet
+    elif not state:
+        train_flow(net.cfr.spynet, pool, rng, args)
+    mean.cfr.spynet = net.cfr.spynet
+    if not state:
+        mean = copy.deepcopy(net)
     train(net, mean, pool, rng, args, state)
     pool.close()
 
