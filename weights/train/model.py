@@ -106,7 +106,7 @@ class UNet(nn.Module):
             x = co
         self.mid_block = None
         if c["mid_block_type"]:
-            self.mid_block = Block([(x, x), (x, x)], g, eps, temb)
+            self.mid_block = Block([(x, x)], g, eps, temb)
         for i, co in enumerate(reversed(ch)):
             io = []
             for _ in range(n + 1):
