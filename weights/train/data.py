@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 SIZE = 256          # HR side of a clip
 FRAMES = 3
 CANVAS = 2 * SIZE + 160
-WORDS = ("EXIT OPEN 42 the quick brown fox 10:37 Intel STOP salt & pepper Nr. 5 "
-         "camera lorem ipsum MILK 98% www 3.14 left RIGHT Zug nach Ulm").split()
+WORDS = ("EXIT OPEN 42 the quick brown fox 10:37 Intel STOP salt & pepper "
+         "Nr. 5 camera lorem ipsum MILK 98% www 3.14 left RIGHT Zug nach Ulm").split()
 
 # frames u8 [T][3][S][S]; flow, the true one, f16 [T−1][2][S][S]; path, the
 # optical flow of the last frame to the one before, and where it is sure
@@ -318,9 +318,9 @@ def resize(x, h, w):
 
 def degrade(rng, hr):
     """HR clip [T][3][H][W], 0 … 255 -> LQ clip at a quarter of it a side.
-    Every second clip is only shrunk; the others also lose something."""
+    Three clips of four are only shrunk; the others also lose something."""
     h, w = hr.shape[-2] // 4, hr.shape[-1] // 4
-    if rng.random() < .55:
+    if rng.random() < .75:
         return resize(hr, h, w)
     if rng.random() < .5:
         k = torch.exp(-.5 * (torch.arange(-6., 7) / rng.uniform(.5, 1.8)) ** 2)
@@ -340,6 +340,25 @@ def degrade(rng, hr):
                                                  quality])
             lq[t] = torch.from_numpy(cv2.imdecode(code, 1)).permute(2, 0, 1)
     return lq
+
+
+LUMA = torch.tensor([.299, .587, .114])[:, None, None]
+
+
+def fade(rng, hr):
+    """Colours paler, in one clip of three to grey: cameras see more grey than
+    a drawn scene has."""
+    keep = max(rng.uniform(-.5, 1), 0)
+    luma = (hr * LUMA).sum(-3, keepdim=True)
+    return (luma + (hr - luma) * keep).round()
+
+
+def subsample_chroma(lq):
+    """As if the clip had been coded in 4:2:0, as nearly all video is."""
+    luma = (lq * LUMA).sum(-3, keepdim=True)
+    chroma = F.interpolate(F.avg_pool2d(lq - luma, 2), scale_factor=2,
+                           mode="bilinear", align_corners=False)
+    return (luma + chroma).round().clamp(0, 255)
 
 
 # ---------------------------------------------------------------------- batches
@@ -399,7 +418,12 @@ class Pool:
         rows = []
         for _ in range(count):
             hr, flow, path, sure = self.sample(rng, side)
-            up = resize(degrade(rng, hr), side, side)
+            if rng.random() < .5:
+                hr = fade(rng, hr)
+            lq = degrade(rng, hr)
+            if rng.random() < .6:
+                lq = subsample_chroma(lq)
+            up = resize(lq, side, side)
             rows.append((hr / 127.5 - 1, up / 127.5 - 1, flow, path, sure))
         return [torch.stack(x).contiguous() for x in zip(*rows)]
 

@@ -101,7 +101,7 @@ def main():
             rows["model"] = [restore(f) for f in small]
         for name, frames in rows.items():
             a, b, c = measure(frames, truth, along)
-            print(f"{path.split('/')[-1]:28}{name:10}{a:8.2f}{b:8.4f}{c:10.4f}",
+            print(f"{path.split('/')[-1]:28}{name:10}{a:8.2f}{b:8.4f}{c:10.5f}",
                   flush=True)
 
 

@@ -3,7 +3,7 @@
 
 First the flow network alone, on the known flow; then, with it frozen, all the
 rest: likeness to the target plus consistency of neighbouring results along
-the target's true flow. What is written is the moving average of the weights.
+the target's optical flow. What is written is the moving average of the weights.
 """
 import argparse
 import copy
@@ -174,7 +174,7 @@ def inconsistency(out, path, sure):
     before = dloral.warp(out[:, -2], path[:, 0], "border")
     d = before - out[:, -1]
     still = path[:, 0].norm(dim=1, keepdim=True) < .25
-    return ((d * d + .8 * still * charbonnier(d)) * sure[:, 0]).mean()
+    return ((d * d + 3 * still * charbonnier(d, 2e-4)) * sure[:, 0]).mean()
 
 
 def average(mean, net, step):
@@ -185,9 +185,10 @@ def average(mean, net, step):
 
 
 def write(path, mean, state):
-    for suffix, save in ((".safetensors", lambda p: dloral.save(mean, p, merged(mean))),
-                         (".pt", lambda p: torch.save(state, p))):
-        save(path + suffix + ".part")
+    """The model file, and all that a later run needs to go on."""
+    dloral.save(mean, path + ".safetensors.part", merged(mean))
+    torch.save(state, path + ".pt.part")
+    for suffix in (".safetensors", ".pt"):
         os.replace(path + suffix + ".part", path + suffix)
 
 
@@ -217,7 +218,8 @@ def train(net, mean, pool, rng, args, state):
             args.lr * min(1, (step + 1) / 100) * (.01 + .99 * k)
         hr, up, _, path, sure = pool.batch(rng, args.batch, args.side)
         out = restore(net, up, rng.random() < .1)
-        likeness = charbonnier(out - hr[:, 1:]).mean()
+        d = out - hr[:, 1:]
+        likeness = (charbonnier(d) + 4 * d * d).mean()
         drift = inconsistency(out, path, sure)
         optimizer.zero_grad()
         (likeness + args.consistency * drift).backward()
@@ -249,8 +251,8 @@ def main():
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--side", type=int, default=192, help="HR crop, pixels")
     p.add_argument("--lr", type=float, default=2e-3)
-    p.add_argument("--consistency", type=float, default=8)
-    p.add_argument("--flow-iterations", type=int, default=600)
+    p.add_argument("--consistency", type=float, default=12)
+    p.add_argument("--flow-iterations", type=int, default=700)
     p.add_argument("--flow-batch", type=int, default=4)
     p.add_argument("--flow-lr", type=float, default=2e-3)
     p.add_argument("--flow", help="a model file to take the flow network from")
@@ -269,17 +271,16 @@ def main():
     change_coordinates(net, pool, rng)
     start(net)
     state = torch.load(args.resume) if args.resume else None
-    mean = copy.deepcopy(net)
     if state:
         net.load_state_dict(state["net"])
-        mean.load_state_dict(state["mean"])
     if args.flow:
         net.cfr.spynet = dloral.load(args.flow).cfr.spynet
     elif not state:
         train_flow(net.cfr.spynet, pool, rng, args)
-    mean.cfr.spynet = net.cfr.spynet
-    if not state:
-        mean = copy.deepcopy(net)
+    mean = copy.deepcopy(net)
+    if state:
+        mean.load_state_dict(state["mean"])
+        mean.cfr.spynet.load_state_dict(net.cfr.spynet.state_dict())
     train(net, mean, pool, rng, args, state)
     pool.close()
 
