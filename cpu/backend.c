@@ -11,6 +11,9 @@
 #include "device.h"
 #include "op.h"
 
+/* Microseconds until another thread has joined in, on an idle processor. */
+#define WAKE_TIME 40
+
 struct _DloralPlan
 {
   DloralDevice *device;
@@ -73,6 +76,7 @@ cpu_open (DloralPrecision precision, int threads, GError **error)
     cpu_close (device);
     return NULL;
   }
+  device->shared_work = 2 * WAKE_TIME;
   device->threads = threads > 0 ? threads : omp_get_num_procs ();
   device->team = dloral_team_new (device->threads);
   device->amx = has_isa (dnnl_cpu_isa_avx512_core_amx);
@@ -144,22 +148,39 @@ cpu_plan_free (DloralPlan *plan)
   g_free (plan);
 }
 
+/* A rough guess, in microseconds, of what one thread needs. */
+static double
+estimate_work (const DloralOp *op)
+{
+  gsize bytes = dloral_tensor_get_size (op->dst);
+  int i;
+
+  for (i = 0; i < op->n_src; i++)
+    bytes += dloral_tensor_get_size (op->src[i]);
+  return dloral_op_get_flops (op) / 1e5 + bytes / 6e3;
+}
+
+/* Primitives are generated for the number of threads that will run them, which
+ * oneDNN takes from the thread that calls. */
 static gboolean
 compile_op (DloralPlan *plan, guint i, GError **error)
 {
   const DloralOp *op = g_ptr_array_index (plan->graph->ops, i);
-  DloralCpuOp *made = constructors[op->kind] (plan->device, op, error);
+  DloralDevice *device = plan->device;
+  int threads = estimate_work (op) > device->shared_work ? device->threads : 1;
+  DloralCpuOp *made;
 
+  omp_set_num_threads (threads);
+  made = constructors[op->kind] (device, op, error);
   if (made == NULL)
     return FALSE;
+  made->threads = threads;
   plan->ops[i] = made;
   plan->times[i].library = made->library;
   plan->scratch_size = MAX (plan->scratch_size, made->scratch_size);
   return TRUE;
 }
 
-/* Primitives are generated for the number of threads that will run them, which
- * oneDNN takes from the thread that calls. */
 static DloralPlan *
 cpu_compile (DloralDevice *device, const DloralGraph *graph, GError **error)
 {
@@ -172,7 +193,6 @@ cpu_compile (DloralDevice *device, const DloralGraph *graph, GError **error)
   plan->graph = graph;
   plan->ops = g_new0 (DloralCpuOp *, graph->ops->len);
   plan->times = g_new0 (DloralOpTime, graph->ops->len);
-  omp_set_num_threads (device->threads);
   for (i = 0; i < graph->ops->len && ok; i++)
     ok = compile_op (plan, i, error);
   omp_set_num_threads (threads);
@@ -190,25 +210,26 @@ cpu_plan_get_arena_size (const DloralPlan *plan)
 }
 
 static gboolean
-run_ops (DloralPlan *plan, const DloralCpuRun *run, GError **error)
+run_op (const DloralPlan *plan, guint i, DloralCpuRun *run, GError **error)
 {
-  guint i;
+  DloralCpuOp *op = plan->ops[i];
 
-  for (i = 0; i < plan->graph->ops->len; i++)
-    if (!plan->ops[i]->run (plan->ops[i], run, error))
-      return FALSE;
-  return TRUE;
+  run->threads = op->threads;
+  omp_set_num_threads (op->threads);
+  return op->run (op, run, error);
 }
 
 static gboolean
-run_ops_timed (DloralPlan *plan, const DloralCpuRun *run, GError **error)
+run_ops (DloralPlan *plan, DloralCpuRun *run, GError **error)
 {
   double start = omp_get_wtime (), now;
   guint i;
 
   for (i = 0; i < plan->graph->ops->len; i++) {
-    if (!plan->ops[i]->run (plan->ops[i], run, error))
+    if (!run_op (plan, i, run, error))
       return FALSE;
+    if (!plan->profiling)
+      continue;
     now = omp_get_wtime ();
     plan->times[i].seconds += now - start;
     start = now;
@@ -224,14 +245,10 @@ cpu_run (DloralPlan *plan, gpointer arena, gpointer const *bindings,
     .arena = arena,
     .scratch = (guint8 *) arena + plan->graph->arena_size,
     .bindings = bindings,
-    .threads = plan->device->threads,
   };
   int threads = omp_get_max_threads ();
-  gboolean ok;
+  gboolean ok = run_ops (plan, &run, error);
 
-  omp_set_num_threads (run.threads);
-  ok = plan->profiling ? run_ops_timed (plan, &run, error)
-      : run_ops (plan, &run, error);
   omp_set_num_threads (threads);
   return ok;
 }

@@ -18,6 +18,8 @@ struct _DloralDevice
   DloralDtype act_dtype;
   gboolean amx;                 /* has tiles, far faster in bf16 than vectors */
   int threads;                  /* >= 1 */
+  double shared_work;           /* microseconds; what takes one thread less
+                                 * stays with it; tests share everything */
 };
 
 G_END_DECLS

@@ -17,13 +17,14 @@ typedef struct
   guint8 *arena;
   guint8 *scratch;              /* [max scratch_size of the plan's operators] */
   gpointer const *bindings;
-  int threads;
+  int threads;                  /* of the operator that runs */
 } DloralCpuRun;
 
 struct _DloralCpuOp
 {
   const DloralOp *op;
   gboolean library;             /* computes in oneDNN, for profiles */
+  int threads;                  /* that share a run; set by the backend */
   gsize scratch_size;           /* bytes wanted in run->scratch */
   gboolean (*run) (DloralCpuOp * self, const DloralCpuRun * run,
       GError ** error);

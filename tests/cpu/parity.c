@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 #include "reference.h"
+#include "cpu/device.h"
 #include "cpu/kernels/kernels.h"
 
 #include <math.h>
@@ -169,6 +170,7 @@ open_device (DloralPrecision precision, int threads)
   DloralDevice *device = dloral_cpu_backend.open (precision, threads, &error);
 
   g_assert_no_error (error);
+  device->shared_work = 0;      /* the cases are small, and are to be shared */
   return device;
 }
 
