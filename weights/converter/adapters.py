@@ -53,9 +53,9 @@ class Adapters:
                 self.add(name, *match.groups())
             elif ".lora_" in name:
                 raise Problem(f"{source.label}: tensor {name}: expected an "
-                              "adapter of DLoRAL's, ….lora_A or "
-                              "B.default_<part>_<kind>.weight; this is not "
-                              "a DLoRAL checkpoint")
+                              "adapter named as DLoRAL's, "
+                              "LAYER.lora_A.default_encoder_quality.weight "
+                              "for one")
         self.check_modules(checkpoint)
 
     def add(self, name, layer, half, part, kind):

@@ -46,7 +46,7 @@ def parse(arguments):
 def tell_unused(model, checkpoint, verbose):
     for source in model.sources:
         names = source.unused()
-        groups = Counter(n.split(".")[0] + ".…" for n in names)
+        groups = Counter(n.split(".")[0] + ".*" for n in names)
         if names:
             print(f"not used of {source.label}: "
                   + (", ".join(names) if len(names) <= SHOWN else ", ".join(

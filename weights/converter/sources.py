@@ -116,9 +116,10 @@ def load_pickle(path):
                else "no PyTorch file that holds only these"))
     except OSError as e:
         raise Problem(f"{path}: cannot be read: {e.strerror}")
-    except (RuntimeError, EOFError, ValueError, KeyError) as e:
-        raise Problem(f"{path}: cannot be read as a PyTorch file: "
-                      f"{str(e).splitlines()[0]}; is it whole?")
+    except Exception as e:      # whatever a damaged file makes torch do
+        reason = (str(e) or type(e).__name__).splitlines()[0]
+        raise Problem(f"{path}: cannot be read as a PyTorch file: {reason}; "
+                      "is it whole?")
 
 
 def stored(label, values):
