@@ -4,9 +4,10 @@
 # transformers' making, a model.pkl of a UNet wrapped by peft, and beside them
 # a case of the agreement test (frames, intermediates, pictures).
 #
-#   make_checkpoint.py published|tiny FOLDER
+#   make_checkpoint.py published FOLDER   as deep as the published one
+#   make_checkpoint.py tiny FOLDER
+#   make_checkpoint.py fixture FOLDER     tiny, converted: data/converted
 #
-# `published` has the published depth, `tiny` is for data/ (README.md there).
 # Everything is read back from the files before anything is computed, so that
 # only they decide.
 #
@@ -17,7 +18,10 @@
 import json
 import math
 import pathlib
+import shutil
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import torch
@@ -46,20 +50,29 @@ ADAPTED = ("to_k", "to_q", "to_v", "to_out.0", "conv", "conv_in", "conv1",
 SHAPES = {
     # four levels and two layers a block, as Stable Diffusion has them
     "published": {
-        "vae": [8, 8, 12, 12], "vae_layers": 2,
+        "vae": [8, 8, 12, 12], "vae_layers": 2, "groups": 4,
         "unet": [8, 8, 12, 12], "heads": [1, 2, 2, 3], "unet_layers": 2,
         "text": 12, "text_layers": 3, "text_heads": 2, "heads_cfr": 9,
-        "embed_cfr": 64, "size": (26, 18), "frames": 3,
+        "embed_cfr": 64, "spynet": [4, 6, 4, 4], "size": (26, 18), "frames": 3,
         "prompt": "A friends' photo, 4K; it's sharp!",
     },
     "tiny": {
-        "vae": [4, 4, 8], "vae_layers": 1,
-        "unet": [4, 8], "heads": [1, 2], "unet_layers": 1,
-        "text": 8, "text_layers": 2, "text_heads": 2, "heads_cfr": 2,
-        "embed_cfr": 8, "size": (18, 16), "frames": 2,
+        "vae": [4, 4, 4], "vae_layers": 1, "groups": 2,
+        "unet": [4, 4], "heads": [1, 2], "unet_layers": 1,
+        "text": 8, "text_layers": 1, "text_heads": 2, "heads_cfr": 2,
+        "embed_cfr": 8, "spynet": [2, 3, 2, 2], "size": (16, 16), "frames": 2,
         "prompt": "clean, sharp",
     },
 }
+
+# What a tokenizer may meet.
+TEXTS = [
+    "", "A friends' photo, 4K; it's sharp!", "  spaces\t and\nlines ",
+    "DON'T I'LL we've 's's '' s", "12½ ²x Ⅷ 2024", "a_b--c... !!! hello!",
+    "one <|endoftext|> two <|STARTOFTEXT|>", "ΣΑΣ İstanbul straße ﬁ",
+    "日本語 e\u0301 é हिन्दी", "\u200bzero\x00nul\xa0nbsp \ufffd 😀",
+    "photo, clean, sharp, " * 20,
+]
 
 
 def unet_config(shape, in_channels):
@@ -69,7 +82,8 @@ def unet_config(shape, in_channels):
         "block_out_channels": shape["unet"],
         "attention_head_dim": shape["heads"],
         "layers_per_block": shape["unet_layers"],
-        "cross_attention_dim": shape["text"], "norm_num_groups": 4,
+        "cross_attention_dim": shape["text"],
+        "norm_num_groups": shape["groups"],
         "use_linear_projection": True,
         "down_block_types":
             ["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
@@ -85,11 +99,11 @@ def whole_config(shape):
         "vae": {"latent_channels": 4, "scaling_factor": 0.18215,
                 "block_out_channels": shape["vae"],
                 "layers_per_block": shape["vae_layers"],
-                "norm_num_groups": 4},
+                "norm_num_groups": shape["groups"]},
         "unet": unet_config(shape, 8),
         "cfr": {"heads": shape["heads_cfr"], "embed_dim": shape["embed_cfr"],
                 "temperature": 3000.0},
-        "spynet": {"channels": [4, 6, 4, 4]},
+        "spynet": {"channels": shape["spynet"]},
     }
 
 
@@ -108,7 +122,8 @@ def write_vae(plain, shape, folder):
         down_block_types=["DownEncoderBlock2D"] * levels,
         up_block_types=["UpDecoderBlock2D"] * levels,
         block_out_channels=shape["vae"], layers_per_block=shape["vae_layers"],
-        latent_channels=4, norm_num_groups=4, sample_size=64)
+        latent_channels=4, norm_num_groups=shape["groups"],
+        sample_size=64)
     vae.load_state_dict(plain.vae.state_dict())
     vae.save_pretrained(folder)
     path = folder / "diffusion_pytorch_model.safetensors"
@@ -316,6 +331,12 @@ def load_published(folder, config, prompt):
     return model.eval().requires_grad_(False)
 
 
+def tokens_of(folder, texts):
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    return [tokenizer(text, max_length=77, padding="max_length",
+                      truncation=True).input_ids for text in texts]
+
+
 def make(name, folder):
     """Fills `folder` with sd/, model.pkl, prompt.txt and the case."""
     torch.set_grad_enabled(False)
@@ -336,7 +357,29 @@ def make(name, folder):
     make_case.describe(*make_case.write_results(model, frames, folder))
 
 
+def make_fixture(folder):
+    """A case whose model is converted, and what TEXTS are as tokens."""
+    folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        made = pathlib.Path(temporary)
+        make("tiny", made)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in [*made.glob("*.raw"), *made.glob("intermediates-*")]:
+            shutil.copyfile(path, folder / path.name)
+        subprocess.run(
+            [sys.executable, HERE.parents[1] / "weights" / "convert",
+             "--sd", made / "sd", "--dloral", made / "model.pkl",
+             "--prompt", SHAPES["tiny"]["prompt"],
+             "-o", folder / "model.safetensors"], check=True)
+        lines = [json.dumps([text, ids]) for text, ids
+                 in zip(TEXTS, tokens_of(made / "sd", TEXTS))]
+    (folder / "tokens.json").write_text("[" + ",\n".join(lines) + "]\n")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
-        sys.exit(f"use: make_checkpoint.py {'|'.join(SHAPES)} FOLDER")
-    make(*sys.argv[1:])
+    if len(sys.argv) != 3 or sys.argv[1] not in (*SHAPES, "fixture"):
+        sys.exit(f"use: make_checkpoint.py {'|'.join(SHAPES)}|fixture FOLDER")
+    if sys.argv[1] == "fixture":
+        make_fixture(sys.argv[2])
+    else:
+        make(*sys.argv[1:])
