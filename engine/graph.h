@@ -76,6 +76,8 @@ typedef enum
   DLORAL_OP_POOL,
   DLORAL_OP_WARP,
   DLORAL_OP_CONCAT,
+  DLORAL_OP_CROP,
+  DLORAL_OP_PASTE,
   DLORAL_OP_RETRIEVAL,
   DLORAL_OP_UPSAMPLE,
   DLORAL_OP_SHRINK,
@@ -136,6 +138,13 @@ typedef struct
      * [h][w][2] (u, v); bilinear. border: clamp coordinates, else outside is
      * zero. */
     struct { gboolean border; } warp;
+
+    /* dst [h][w][c] = src[0] from row y and column x on; any type, the same. */
+    struct { int y, x; } crop;
+
+    /* dst = src[1] (where n_src is 2, else zero), of dst's shape, plus
+     * weight [h][w] · src[0] [h][w][c] from row y and column x on; all f32. */
+    struct { int y, x; } paste;
 
     /* dst = src[0] + bias + Σ over heads and positions j of
      * relu (x̃ᵀ · weight[head] · ỹⱼ) · value[head] · ỹⱼ, x̃ = [src[0]; 1],

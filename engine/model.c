@@ -73,20 +73,23 @@ read_prompt_length (DloralModel *model, GError **error)
 static gboolean
 check_networks (const DloralModel *model, GError **error)
 {
+  DloralStreamParams params = { .width = 16, .height = 16,
+    DLORAL_STREAM_DEFAULTS
+  };
+  const double strengths[DLORAL_N_ADAPTERS] = { 1, 1 };
+  DloralGraph *graphs[4] = { NULL };
   DloralGeometry geo;
+  gboolean ok;
 
-  dloral_geometry_init (&geo, &model->config, 16, 16, DLORAL_COLOR_FIX_AUTO);
-  for (int kind = 0; kind < DLORAL_N_GRAPHS; kind++) {
-    DloralGraph *g;
-
-    if (kind == DLORAL_GRAPH_CONDITION && model->tokens == 0)
-      continue;
-    g = dloral_graph_build (model, &geo, kind, error);
-    if (g == NULL)
-      return FALSE;
-    dloral_graph_free (g);
-  }
-  return TRUE;
+  dloral_geometry_init (&geo, &model->config, &params);
+  ok = (graphs[0] = dloral_encode_graph (model, &geo, error)) != NULL
+      && (graphs[1] = dloral_restore_graph (model, &geo, strengths, 1, error))
+      && (graphs[2] = dloral_decode_graph (model, &geo, error))
+      && (model->tokens == 0 || (graphs[3] =
+              dloral_condition_graph (model, &geo, strengths, error)));
+  for (guint i = 0; i < G_N_ELEMENTS (graphs); i++)
+    dloral_graph_free (graphs[i]);
+  return ok;
 }
 
 static DloralModel *

@@ -1,8 +1,10 @@
-/* The stages of a frame: encode, restore, decode; and the prompt's part.
+/* A frame size's grids; encoding and decoding as graphs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stages.h"
+
+#include <string.h>
 
 static int
 round_up (int n, int multiple)
@@ -12,21 +14,23 @@ round_up (int n, int multiple)
 
 void
 dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
-    int width, int height, DloralColorFix fix)
+    const DloralStreamParams *params)
 {
   int factor = dloral_config_get_downscale (config);
+  int width = params->width, height = params->height;
 
+  memset (geometry, 0, sizeof *geometry);
   geometry->width = width;
   geometry->height = height;
   geometry->hr_width = round_up (width * config->scale, factor);
   geometry->hr_height = round_up (height * config->scale, factor);
   geometry->latent_width = geometry->hr_width / factor;
   geometry->latent_height = geometry->hr_height / factor;
-  geometry->color_fix =
-      fix == DLORAL_COLOR_FIX_AUTO ? config->color_fix : fix;
+  geometry->color_fix = params->color_fix == DLORAL_COLOR_FIX_AUTO ?
+      config->color_fix : params->color_fix;
+  geometry->window = params->temporal_window;
 }
 
-/* Bound tensors by grid. */
 static DloralTensor *
 bind_latent (DloralBuilder *b, const DloralGeometry *geo, int c)
 {
@@ -72,40 +76,6 @@ build_encode (DloralBuilder *b, const DloralGeometry *geo)
   dloral_vae_encode (b, from_picture (b, hr), latent);
 }
 
-/* aligned = the previous latent moved along the flow. */
-static void
-align (DloralBuilder *b, DloralTensor *prev, DloralTensor *flow,
-    DloralTensor *aligned)
-{
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_WARP, .scope = "align", .n_src = 2,
-      .src = { prev, flow }, .dst = aligned });
-}
-
-static void
-build_restore (DloralBuilder *b, const DloralGeometry *geo, int tokens,
-    gboolean first)
-{
-  int c = b->config->vae.latent_channels;
-  DloralTensor *prev_small = bind_latent (b, geo, 3);
-  DloralTensor *small = bind_latent (b, geo, 3);
-  DloralTensor *prev = bind_latent (b, geo, c);
-  DloralTensor *latent = bind_latent (b, geo, c);
-  DloralTensor *flow = bind_latent (b, geo, 2);
-  DloralTensor *aligned = bind_latent (b, geo, c);
-  DloralTensor *fused = bind_latent (b, geo, c);
-  DloralTensor *x0 = bind_latent (b, geo, c);
-
-  if (first) {
-    dloral_convert_into (b, latent, aligned);
-  } else {
-    dloral_spynet (b, small, prev_small, flow);
-    align (b, prev, flow, aligned);
-  }
-  dloral_retrieval (b, latent, aligned, fused);
-  dloral_unet (b, aligned, fused, tokens, x0);
-}
-
 static void
 build_decode (DloralBuilder *b, const DloralGeometry *geo)
 {
@@ -121,53 +91,30 @@ build_decode (DloralBuilder *b, const DloralGeometry *geo)
           geo->height * b->config->scale, geo->width * b->config->scale } });
 }
 
-/* Which cross-attentions there are is known by building the UNet once. */
-static void
-build_condition (DloralBuilder *b, const DloralGeometry *geo,
-    const DloralModel *model)
-{
-  DloralGraph *g = dloral_graph_new ("unet", b->g->act_dtype);
-  DloralBuilder *unet = dloral_builder_new (g, b->file, b->config);
-  DloralTensor *prompt;
+typedef void (*Build) (DloralBuilder *b, const DloralGeometry *geo);
 
-  build_restore (unet, geo, model->tokens, TRUE);
-  prompt = dloral_graph_bind (b->g, 1, model->tokens,
-      model->config.unet.cross_attention_dim, DLORAL_F32);
-  dloral_unet_condition (b, prompt, unet->cross_prefixes, unet->cross_kv);
-  dloral_builder_finish (unet, b->error ? NULL : &b->error);
-  dloral_graph_free (g);
-}
-
-DloralGraph *
-dloral_graph_build (const DloralModel *model, const DloralGeometry *geo,
-    DloralGraphKind kind, GError **error)
+static DloralGraph *
+build (const DloralModel *model, const DloralGeometry *geo, const char *name,
+    Build append, GError **error)
 {
-  static const char *const names[DLORAL_N_GRAPHS] = {
-    "encode", "restore", "restore-first", "decode", "condition"
-  };
-  DloralGraph *g = dloral_graph_new (names[kind],
+  DloralGraph *g = dloral_graph_new (name,
       model->backend->get_act_dtype (model->device));
   DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
 
-  switch (kind) {
-    case DLORAL_GRAPH_ENCODE:
-      build_encode (b, geo);
-      break;
-    case DLORAL_GRAPH_RESTORE:
-    case DLORAL_GRAPH_RESTORE_FIRST:
-      build_restore (b, geo, model->tokens,
-          kind == DLORAL_GRAPH_RESTORE_FIRST);
-      break;
-    case DLORAL_GRAPH_DECODE:
-      build_decode (b, geo);
-      break;
-    default:
-      build_condition (b, geo, model);
-  }
-  if (!dloral_builder_finish (b, error)) {
-    dloral_graph_free (g);
-    return NULL;
-  }
-  dloral_graph_plan (g);
-  return g;
+  append (b, geo);
+  return dloral_builder_finish_graph (b, error);
+}
+
+DloralGraph *
+dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
+    GError **error)
+{
+  return build (model, geo, "encode", build_encode, error);
+}
+
+DloralGraph *
+dloral_decode_graph (const DloralModel *model, const DloralGeometry *geo,
+    GError **error)
+{
+  return build (model, geo, "decode", build_decode, error);
 }

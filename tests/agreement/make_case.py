@@ -4,10 +4,12 @@
 #
 #   make_case.py sd data/sd               a model and frames of a named shape
 #   make_case.py MODEL FRAMES WxH FOLDER  an existing model and RGB frames
+#   make_case.py settings data            every setting, on models in data
 #
 # A case is a folder: model.safetensors, lq-WxH-rgb.raw,
 # intermediates-WxH.safetensors (float32, NCHW, `latent.0` …) and
-# ref-{none,adain,wavelet}-WxH-rgb.raw, one picture a frame.
+# ref-{none,adain,wavelet}-WxH-rgb.raw, one picture a frame. Settings have one
+# file each, settings/NAME.safetensors, with `x0.0`, `x0.1` …
 #
 # Needs torch, diffusers 0.25, safetensors, numpy, pillow.
 #
@@ -90,6 +92,16 @@ CASES = {
     "sd": (SD, (26, 18), 3, 1, False),
     "small": (SMALL, (27, 21), 3, 2, False),
     "conv": (CONV, (19, 17), 2, 3, True),
+}
+
+# name: folder of the model and its frames, what reference.load is told
+SETTINGS = {
+    "base": ("conv", dict(consistency=0, detail=0)),
+    "strengths": ("conv", dict(consistency=.5, detail=2)),
+    "window-0": ("sd", dict(look_back=0)),
+    "window-2": ("sd", dict(look_back=2)),
+    "tiles": ("sd", dict(tile=8, overlap=3)),
+    "tiles-window-2": ("sd", dict(tile=6, overlap=2, look_back=2)),
 }
 
 # One layer of each kind that may carry adapters.
@@ -232,6 +244,18 @@ def write_results(model, frames, folder):
     return tensors, pictures
 
 
+def write_settings(data):
+    for name, (case, settings) in SETTINGS.items():
+        model = reference.load(data / case / "model.safetensors", **settings)
+        raw, = (data / case).glob("lq-*-rgb.raw")
+        width, height = map(int, raw.name.split("-")[1].split("x"))
+        frames = np.fromfile(raw, np.uint8).reshape(-1, height, width, 3)
+        results = [model.restore(frame) for frame in frames]
+        save_file({f"x0.{t}": (r["fused"] - r["eps"]).contiguous()
+                   for t, r in enumerate(results)},
+                  data / "settings" / f"{name}.safetensors")
+
+
 def describe(tensors, pictures):
     for name, tensor in tensors.items():
         print(f"{name:10} {list(tensor.shape)} mean {tensor.mean():.3g} "
@@ -244,6 +268,11 @@ def describe(tensors, pictures):
 
 def main(arguments):
     torch.set_grad_enabled(False)
+    if len(arguments) == 2 and arguments[0] == "settings":
+        data = pathlib.Path(arguments[1])
+        (data / "settings").mkdir(exist_ok=True)
+        write_settings(data)
+        return
     if len(arguments) == 2 and arguments[0] in CASES:
         config, size, n, seed, adapters = CASES[arguments[0]]
         folder = pathlib.Path(arguments[1])
@@ -260,7 +289,8 @@ def main(arguments):
         shutil.copyfile(source, folder / "model.safetensors")
     else:
         sys.exit(f"use: make_case.py {'|'.join(CASES)} FOLDER\n"
-                 "     make_case.py MODEL FRAMES WxH FOLDER")
+                 "     make_case.py MODEL FRAMES WxH FOLDER\n"
+                 "     make_case.py settings DATA")
     model = reference.load(folder / "model.safetensors")
     describe(*write_results(model, frames, folder))
 

@@ -196,11 +196,29 @@ class Cfr(nn.Module):
         self.cross_attn_module = Retrieval(latent, c)
 
 
-class Dloral(nn.Module):
-    """The whole model, one frame at a time."""
+def window(n):
+    """The published Gaussian of a tile, [n][n]."""
+    i = torch.arange(n).double()
+    across = torch.exp(-((i - (n - 1) / 2) / n) ** 2 / .02)
+    down = torch.exp(-((i - n / 2) / n) ** 2 / .02)
+    return torch.outer(down, across).float()
 
-    def __init__(self, config):
+
+def places(length, n, overlap):
+    """Where tiles begin along a side, the last one moved back inside."""
+    count = 1
+    while (count - 1) * (n - overlap) + n < length:
+        count += 1
+    return [min(i * (n - overlap), length - n) for i in range(count)]
+
+
+class Dloral(nn.Module):
+    """The whole model, one frame at a time. look_back: how many earlier frames
+    the retrieval sees; tile, overlap: in latents, 0 for no tiles."""
+
+    def __init__(self, config, look_back=1, tile=0, overlap=0):
         super().__init__()
+        self.look_back, self.tile, self.overlap = look_back, tile, overlap
         vae, unet = config["vae"], config["unet"]
         self.config = config
         self.downscale = vae.get("patch_size", 1) \
@@ -218,7 +236,45 @@ class Dloral(nn.Module):
         self.forget()
 
     def forget(self):
-        self.previous = None
+        self.past = []          # (latent, small), the newest first
+
+    def fuse(self, latent, small, past):
+        """Flow, aligned and fused latent."""
+        if self.look_back == 0:
+            return None, latent, latent
+        if not past:
+            return torch.zeros(1, 2, *latent.shape[2:]), latent, \
+                self.cfr.cross_attn_module(latent, latent)
+        flows = [self.cfr.spynet(small, before) for _, before in past]
+        aligned = [warp(before, flow, "zeros")
+                   for (before, _), flow in zip(past, flows)]
+        fused = [self.cfr.cross_attn_module(latent, a) for a in aligned]
+        return flows[0], aligned[0], torch.stack(fused).mean(0)
+
+    def step(self, latent, small, past):
+        """Flow, aligned, fused and eps of a frame or a tile."""
+        flow, aligned, fused = self.fuse(latent, small, past)
+        embeds = self.prompt_embeds
+        eps = self.unet(torch.cat([aligned, fused], 1),
+                        self.config["timestep"],
+                        None if embeds is None else embeds[None]).sample
+        return flow, aligned, fused, eps
+
+    def step_tiles(self, latent, small, past):
+        """Fused and eps, each blended, of all tiles."""
+        h, w = latent.shape[2:]
+        n = min(self.tile, h, w)
+        weights, sums = window(n), torch.zeros(2, *latent.shape)
+        total = torch.zeros(h, w)
+        for y in places(h, n, self.overlap):
+            for x in places(w, n, self.overlap):
+                part = (..., slice(y, y + n), slice(x, x + n))
+                _, _, fused, eps = self.step(
+                    latent[part], small[part],
+                    [(a[part], b[part]) for a, b in past])
+                sums[part] += torch.stack([fused, eps]) * weights
+                total[part] += weights
+        return sums / total
 
     def upsample(self, lq):
         """LQ frame u8 [h][w][3] → the HR frame u8, and the padded one in
@@ -238,19 +294,12 @@ class Dloral(nn.Module):
         latent = self.vae.encode(x) * vae["scaling_factor"]
         small = F.interpolate(x, scale_factor=1 / self.downscale,
                               mode="bicubic")
-        if self.previous is None:
-            flow = torch.zeros(1, 2, *latent.shape[2:])
-            aligned = latent
+        flow = aligned = None
+        if self.tile and latent[0, 0].numel() > self.tile ** 2:
+            fused, eps = self.step_tiles(latent, small, self.past)
         else:
-            before, small_before = self.previous
-            flow = self.cfr.spynet(small, small_before)
-            aligned = warp(before, flow, "zeros")
-        self.previous = latent, small
-        fused = self.cfr.cross_attn_module(latent, aligned)
-        embeds = self.prompt_embeds
-        eps = self.unet(torch.cat([aligned, fused], 1),
-                        self.config["timestep"],
-                        None if embeds is None else embeds[None]).sample
+            flow, aligned, fused, eps = self.step(latent, small, self.past)
+        self.past = [(latent, small), *self.past][:self.look_back]
         out = self.vae.decode((fused - eps) / vae["scaling_factor"])
         if vae.get("lq_residual", False):
             out = out + x
@@ -304,15 +353,16 @@ def finish(image, lq_hr, color_fix):
     return to_picture(correct(to_unit(picture), to_unit(lq_hr)), 0.5)
 
 
-def merge_adapters(state):
-    """W + 2·B·A for both adapters of every UNet layer that has them."""
+def merge_adapters(state, strengths):
+    """W + 2·s·B·A for both adapters of every UNet layer that has them."""
     for name in [n for n in state if ".lora_A." in n]:
         layer, which = name.split(".lora_A.")
         a = state.pop(name)
         b = state.pop(f"{layer}.lora_B.{which}")
         weight = state[layer + ".weight"]
         product = b.flatten(1) @ a.flatten(1)
-        state[layer + ".weight"] = weight + 2 * product.view(weight.shape)
+        state[layer + ".weight"] = weight \
+            + 2 * strengths[which] * product.view(weight.shape)
     return state
 
 
@@ -330,13 +380,14 @@ def rename_old(name):
     return name
 
 
-def load(path):
-    """A model file in the project's format."""
+def load(path, consistency=1, detail=1, **settings):
+    """A model file in the project's format, its adapters at these strengths."""
     with safe_open(path, "pt") as f:
         config = json.loads(f.metadata()["config"])
         state = {rename_old(k): f.get_tensor(k).float() for k in f.keys()}
-    state = merge_adapters(state)
-    model = Dloral(config)
+    state = merge_adapters(state, {"consistency": consistency,
+                                   "detail": detail})
+    model = Dloral(config, **settings)
     wanted = model.state_dict()
     state = {k: v.reshape(wanted[k].shape) if k in wanted else v
              for k, v in state.items()}

@@ -299,6 +299,35 @@ build_concat (DloralCase * c, DloralOp * op, GRand * rand)
 }
 
 static void
+build_crop (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  DloralDtype dtype = pick_dtype (c, rand);
+
+  op->u.crop.y = pick (rand, 0, 7);
+  op->u.crop.x = pick (rand, 0, 7);
+  add_src (c, op, h + op->u.crop.y + pick (rand, 0, 3),
+      w + op->u.crop.x + pick (rand, 0, 3), pick_channels (rand), dtype);
+  set_dst (c, op, h, w, op->src[0]->c, dtype);
+}
+
+static void
+build_paste (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  int channels = pick_channels (rand);
+  int whole_h = h + pick (rand, 0, 9), whole_w = w + pick (rand, 0, 9);
+
+  op->u.paste.y = pick (rand, 0, whole_h - h);
+  op->u.paste.x = pick (rand, 0, whole_w - w);
+  op->weight = weight (c, rand, h, w, 1, 1, 1, 0);
+  add_src (c, op, h, w, channels, DLORAL_F32);
+  if (pick (rand, 0, 1))
+    add_src (c, op, whole_h, whole_w, channels, DLORAL_F32);
+  set_dst (c, op, whole_h, whole_w, channels, DLORAL_F32);
+}
+
+static void
 build_retrieval (DloralCase * c, DloralOp * op, GRand * rand)
 {
   int h = pick_side (rand), w = pick_side (rand), heads = pick (rand, 1, 9);
@@ -381,6 +410,8 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005},
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0},
   {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005},
+  {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0},
+  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 0},
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0},
   {DLORAL_OP_UPSAMPLE, build_upsample, 30, TRUE, 0, 0},
   {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},

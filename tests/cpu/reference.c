@@ -315,6 +315,37 @@ warp (const DloralOp * op, const double *const *src, double *dst)
       }
 }
 
+/* --- parts ---------------------------------------------------------------- */
+
+static void
+crop (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < d->c; c++)
+        dst[at (d, y, x, c)] = src[0][at (op->src[0], y + op->u.crop.y,
+                x + op->u.crop.x, c)];
+}
+
+static void
+paste (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst, *s = op->src[0];
+  float *weights = g_new (float, (gsize) s->h * s->w);
+
+  op->weight->fill (op->weight, weights);
+  for (gsize i = 0; i < length (d); i++)
+    dst[i] = op->n_src > 1 ? src[1][i] : 0;
+  for (int y = 0; y < s->h; y++)
+    for (int x = 0; x < s->w; x++)
+      for (int c = 0; c < d->c; c++)
+        dst[at (d, y + op->u.paste.y, x + op->u.paste.x, c)] +=
+            weights[y * s->w + x] * src[0][at (s, y, x, c)];
+  g_free (weights);
+}
+
 /* --- retrieval ------------------------------------------------------------ */
 
 /* x̃ᵀ · weight · ỹ of one pair; x and y have c elements. */
@@ -608,6 +639,8 @@ static const Reference references[DLORAL_N_OPS] = {
   [DLORAL_OP_POOL] = pool,
   [DLORAL_OP_WARP] = warp,
   [DLORAL_OP_CONCAT] = concat,
+  [DLORAL_OP_CROP] = crop,
+  [DLORAL_OP_PASTE] = paste,
   [DLORAL_OP_RETRIEVAL] = retrieval,
   [DLORAL_OP_UPSAMPLE] = upsample,
   [DLORAL_OP_SHRINK] = shrink,

@@ -13,17 +13,28 @@
 
 static DloralModel *model;
 
+/* The frames of these tests jump; only some are to be taken for cuts. */
 static DloralStream *
-new_stream (int async_depth)
+new_stream_with (int async_depth, double scene_cut_threshold)
 {
+  DloralStreamParams params = { .width = W, .height = H,
+    .async_depth = async_depth, DLORAL_STREAM_DEFAULTS
+  };
   GError *error = NULL;
-  DloralStream *s = dloral_stream_new (model,
-      &(DloralStreamParams) { W, H, DLORAL_COLOR_FIX_AUTO, async_depth },
-      &error);
+  DloralStream *s;
+
+  params.scene_cut_threshold = scene_cut_threshold;
+  s = dloral_stream_new (model, &params, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (s);
   return s;
+}
+
+static DloralStream *
+new_stream (int async_depth)
+{
+  return new_stream_with (async_depth, 0);
 }
 
 /* Frame t: a moving pattern, different in every pixel. */
@@ -132,6 +143,31 @@ test_past (void)
   dloral_stream_free (s);
 }
 
+/* Another scene leaves no trace; neither does it where nothing is a cut. */
+static void
+test_scene_cut (void)
+{
+  DloralStream *with = new_stream_with (0, 10), *without = new_stream (0);
+  g_autofree guint8 *alone = NULL, *cut = NULL, *uncut = NULL;
+  DloralStream *streams[] = { with, without };
+
+  submit (with, 3, TRUE);
+  alone = collect (with, 3);
+  for (int i = 0; i < 2; i++)   /* a still scene, then one that differs */
+    for (int t = 0; t < 3; t++) {
+      submit (streams[i], 0, t == 0);
+      g_free (collect (streams[i], 0));
+    }
+  submit (with, 3, FALSE);
+  cut = collect (with, 3);
+  assert_equal_pictures (cut, alone);
+  submit (without, 3, FALSE);
+  uncut = collect (without, 3);
+  g_assert_true (memcmp (uncut, alone, 16 * H * W * 3) != 0);
+  dloral_stream_free (with);
+  dloral_stream_free (without);
+}
+
 static gpointer
 acquire_thread (gpointer s)
 {
@@ -209,7 +245,8 @@ test_sizes_refused (void)
     GError *error = NULL;
 
     g_assert_null (dloral_stream_new (model, &(DloralStreamParams) {
-            sizes[i][0], sizes[i][1], DLORAL_COLOR_FIX_AUTO, 0 }, &error));
+            .width = sizes[i][0], .height = sizes[i][1],
+            DLORAL_STREAM_DEFAULTS }, &error));
     g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
     g_error_free (error);
   }
@@ -227,6 +264,7 @@ main (int argc, char **argv)
   g_assert_no_error (error);
   g_test_add_func ("/stream/depths-agree", test_depths_agree);
   g_test_add_func ("/stream/past", test_past);
+  g_test_add_func ("/stream/scene-cut", test_scene_cut);
   g_test_add_func ("/stream/flush", test_flush);
   g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
   g_test_add_func ("/stream/cancel", test_cancel);
