@@ -7,6 +7,8 @@
 
 #include "dloralerror.h"
 
+#include <string.h>
+
 #define GST_CAT_DEFAULT gst_dloral_debug
 
 /* Frames are converted by at most this many threads in each direction. */
@@ -19,18 +21,46 @@ gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
     const GstVideoInfo * in)
 {
   DloralState *state = &self->state;
+  DloralTuner *old_tuner;
   DloralStream *old;
 
   g_mutex_lock (&state->lock);
   old = state->stream;
+  old_tuner = state->tuner;
   state->stream = stream;
+  state->tuner = stream ?
+      dloral_tuner_new (GST_ELEMENT_CAST (self), stream) : NULL;
   if (stream && state->flushing)
     dloral_stream_set_flushing (stream, TRUE);
   g_mutex_unlock (&state->lock);
 
   state->stream_width = stream ? in->width : 0;
   state->stream_height = stream ? in->height : 0;
+  g_clear_pointer (&old_tuner, dloral_tuner_free);
   g_clear_pointer (&old, dloral_stream_free);
+}
+
+static void
+gst_dloral_get_conditions (GstDloral * self, DloralConditions * conditions)
+{
+  GST_OBJECT_LOCK (self);
+  conditions->prompt = NULL;
+  conditions->consistency_strength = self->settings.consistency_strength;
+  conditions->detail_strength = self->settings.detail_strength;
+  GST_OBJECT_UNLOCK (self);
+}
+
+void
+gst_dloral_tune (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  DloralConditions conditions;
+
+  g_mutex_lock (&state->lock);
+  gst_dloral_get_conditions (self, &conditions);
+  if (state->tuner)
+    dloral_tuner_set (state->tuner, &conditions);
+  g_mutex_unlock (&state->lock);
 }
 
 void
@@ -83,11 +113,16 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     .height = in->height,
     .color_fix = state->settings.color_fix,
     .async_depth = state->settings.async_depth,
-    DLORAL_STREAM_DEFAULTS
+    .temporal_window = state->settings.temporal_window,
+    .tile_size = state->settings.tile_size,
+    .tile_overlap = state->settings.tile_overlap,
+    .scene_cut_threshold = state->settings.scene_cut_threshold,
   };
+  DloralConditions now;
   DloralStream *stream;
   GError *error = NULL;
 
+  gst_dloral_get_conditions (self, &params.conditions);
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_START,
       "Preparing for frames of %dx%d", in->width, in->height);
   stream = dloral_stream_new (model, &params, &error);
@@ -97,6 +132,9 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     return FALSE;
   }
   gst_dloral_set_stream (self, stream, in);
+  gst_dloral_get_conditions (self, &now);
+  if (memcmp (&now, &params.conditions, sizeof now) != 0)
+    gst_dloral_tune (self);     /* they changed before there was a tuner */
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       "Ready for frames of %dx%d", in->width, in->height);
   return TRUE;

@@ -18,6 +18,7 @@
 #include "dlorallatency.h"
 #include "dloralloader.h"
 #include "dloralpusher.h"
+#include "dloraltuner.h"
 #include "gstdloral.h"
 
 G_BEGIN_DECLS
@@ -37,6 +38,11 @@ typedef struct
   guint threads;
   guint async_depth;
   DloralColorFix color_fix;
+  guint temporal_window;
+  guint tile_size, tile_overlap;
+  gdouble scene_cut_threshold;
+  /* These two may change at any time; the copy in force is the tuner's. */
+  gdouble consistency_strength, detail_strength;
 } DloralSettings;
 
 /* Sums since start (). */
@@ -65,6 +71,7 @@ typedef struct
   DloralLoader *loader;
   DloralPusher *pusher;
   DloralStream *stream;         /* NULL: to be made for the caps */
+  DloralTuner *tuner;           /* of the stream */
   gboolean flushing;
   gboolean live;                /* upstream, by the last latency query */
   DloralLatency latency;
@@ -79,6 +86,11 @@ struct _GstDloral
   DloralSettings settings;
   DloralState state;
 };
+
+/* --- Properties (dloralproperties.c) -------------------------------------- */
+
+void gst_dloral_init_settings (DloralSettings * settings);
+void gst_dloral_install_properties (GObjectClass * klass);
 
 /* --- Frames (dloralframes.c) --------------------------------------------- */
 
@@ -105,6 +117,9 @@ gboolean gst_dloral_drain (GstDloral * self);
 /* TRUE: wakes every wait, any thread. FALSE: forgets what was on its way. */
 void gst_dloral_start_flush (GstDloral * self);
 void gst_dloral_stop_flush (GstDloral * self);
+
+/* Steers the stream by the settings as they are now. Any thread. */
+void gst_dloral_tune (GstDloral * self);
 
 /* --- Caps and allocation (dloralnegotiate.c) ----------------------------- */
 

@@ -123,6 +123,9 @@ compute (DloralStream * s, Slot * slot, guint number)
       memcpy (hr + y * f->hr_stride + 3 * x,
           f->lq + y / SCALE * f->lq_stride + 3 * (x / SCALE), 3);
   f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
+  g_mutex_lock (&s->lock);
+  fake_engine.params = s->params;
+  g_mutex_unlock (&s->lock);
   if (number == fake_engine.failing_frame)
     g_set_error (&f->error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
         "frame %u failed", number);
@@ -232,6 +235,23 @@ dloral_stream_free (DloralStream * s)
   dloral_model_unref (s->model);
   g_free (s);
   g_atomic_int_add (&fake_engine.streams, -1);
+}
+
+gboolean
+dloral_stream_set_conditions (DloralStream * s,
+    const DloralConditions * conditions, GError ** error)
+{
+  g_usleep (fake_engine.open_us);
+  if (fake_engine.fail_conditions) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
+    return FALSE;
+  }
+  g_mutex_lock (&s->lock);
+  s->params.conditions = *conditions;
+  s->params.conditions.prompt = NULL;
+  g_mutex_unlock (&s->lock);
+  g_atomic_int_inc (&fake_engine.changes);
+  return TRUE;
 }
 
 gsize

@@ -18,6 +18,7 @@ typedef struct
   gint frame_us;                /* atomic: one frame takes so long */
   guint failing_frame;          /* this submitted frame of a stream fails */
   gboolean fail_stream;         /* dloral_stream_new () fails */
+  gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */
 
   /* Atomic, read by tests. */
   gint models, streams;         /* alive */
@@ -26,6 +27,10 @@ typedef struct
   gint disconts;                /* computed with `discont` */
   gint most_in_flight;
   gint held;                    /* acquired or collected, not yet given back */
+  gint changes;                 /* of conditions */
+
+  /* What the last frame was computed with; of a frame that is out. */
+  DloralStreamParams params;
 } FakeEngine;
 
 extern FakeEngine fake_engine;

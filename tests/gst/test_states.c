@@ -325,7 +325,10 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "precision", "bf16");
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
-  g_object_set (element, "threads", 3, "async-depth", 7, "model", "a", NULL);
+  g_object_set (element, "threads", 3, "async-depth", 7, "model", "a",
+      "consistency-strength", 0.5, "detail-strength", 0.0,
+      "temporal-window", 0, "tile-size", 48, "tile-overlap", 4,
+      "scene-cut-threshold", 0.0, NULL);
   specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
   for (i = 0; i < n; i++) {
     GValue value = G_VALUE_INIT;
