@@ -295,4 +295,5 @@ def main(arguments):
     describe(*write_results(model, frames, folder))
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
