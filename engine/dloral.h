@@ -101,6 +101,9 @@ typedef struct
 
   const guint8 *hr;             /* [4·height][hr_stride], RGB */
   gsize hr_stride;
+  /* The networks' result was not a number: the picture is the LQ frame, merely
+   * enlarged, and no past for the next one. */
+  gboolean plain;
   GError *error;                /* this frame's failure, or NULL; owned */
   gint64 stage_ns[DLORAL_N_STAGES];
 } DloralFrame;

@@ -130,8 +130,13 @@ decode (DloralStream *s, DloralFrame *f)
     [DLORAL_DECODE_OUT] = (gpointer) f->hr,
   };
 
-  return run (s, s->decode.plan, bindings,
-      &f->stage_ns[DLORAL_STAGE_DECODE], &f->error);
+  if (run (s, s->decode.plan, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
+          &f->error))
+    return TRUE;
+  f->plain = g_error_matches (f->error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE);
+  if (f->plain)
+    g_clear_error (&f->error);
+  return FALSE;
 }
 
 static gboolean
@@ -143,12 +148,14 @@ begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
       >= s->scene_cut_threshold || first;
 }
 
-/* The order of things, once a frame. A frame that fails leaves no past. */
+/* The order of things, once a frame. One that fails, or whose result is none,
+ * leaves no past. */
 static void
 compute (DloralStream *s, DloralFrame *f, gboolean forget)
 {
   if (begins_scene (s, f, f->discont || forget))
     s->n_past = 0;
+  f->plain = FALSE;
   s->current = (s->current + 1) % (s->geo.window + 1);
   if (encode (s, f) && restore (s, f) && decode (s, f))
     s->n_past = MIN (s->n_past + 1, s->geo.window);

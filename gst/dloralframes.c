@@ -283,6 +283,22 @@ gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf)
 
 /* --- Out ----------------------------------------------------------------- */
 
+/* Counts a frame that the model failed on. The first one is said. */
+static void
+gst_dloral_note_plain (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  gboolean first;
+
+  g_mutex_lock (&state->lock);
+  first = state->stats.frames_plain++ == 0;
+  g_mutex_unlock (&state->lock);
+  if (first)
+    GST_ELEMENT_WARNING (self, STREAM, FAILED,
+        ("The model's result is not a number; frames leave enlarged but not "
+            "restored. Try precision=f32, or check the model file."), (NULL));
+}
+
 /* Notes how a finished frame did. measured: it leaves the moment it is
  * finished, so that its latency is ours and not downstream's. */
 static void
@@ -352,8 +368,11 @@ gst_dloral_collect_frame (GstDloral * self, DloralItem * item, gboolean drop)
     return GST_FLOW_FLUSHING;
   if (!drop)
     flow = gst_dloral_finish_frame (self, frame, item->buffer);
-  if (!drop && flow == GST_FLOW_OK)
+  if (!drop && flow == GST_FLOW_OK) {
+    if (frame->plain)
+      gst_dloral_note_plain (self);
     gst_dloral_note_frame (self, frame, item, at_once);
+  }
   dloral_stream_release (state->stream, frame);
   return flow;
 }

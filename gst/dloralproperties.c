@@ -127,6 +127,7 @@ gst_dloral_create_stats (GstDloral * self)
   s = gst_structure_new ("application/x-dloral-stats",
       "frames-in", G_TYPE_UINT64, stats->frames_in,
       "frames-out", G_TYPE_UINT64, stats->frames_out,
+      "frames-plain", G_TYPE_UINT64, stats->frames_plain,
       "latency", G_TYPE_UINT64, stats->latency,
       "encode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_ENCODE] / n,
       "restore-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_RESTORE] / n,
@@ -366,10 +367,11 @@ gst_dloral_install_properties (GObjectClass * klass)
    * GstDloral:stats:
    *
    * What was done since the element was started, all but the strings of type
-   * guint64: frames-in and frames-out (frames); latency of the frame measured
-   * last, and encode-time, restore-time and decode-time, the mean times of the
-   * stages (nanoseconds); memory that frames take beside the model (bytes);
-   * device and precision (strings, empty until the model is loaded).
+   * guint64: frames-in and frames-out (frames); frames-plain, those out that are
+   * merely enlarged since the model's result was not a number; latency of the
+   * frame measured last, and encode-time, restore-time and decode-time, the mean
+   * times of the stages (nanoseconds); memory that frames take beside the model
+   * (bytes); device and precision (strings, empty until the model is loaded).
    *
    * Since: 0.1
    */

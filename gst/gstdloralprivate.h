@@ -49,6 +49,7 @@ typedef struct
 typedef struct
 {
   guint64 frames_in, frames_out;
+  guint64 frames_plain;         /* of those out, merely enlarged */
   GstClockTime latency;         /* of the frame measured last */
   guint64 stage_ns[DLORAL_N_STAGES];
   const gchar *device, *precision;      /* static strings; "" until loaded */

@@ -5,6 +5,9 @@
  */
 #include "engine/dloral.h"
 
+#include <glib/gstdio.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define W 24
@@ -219,6 +222,79 @@ test_cancel (void)
   dloral_stream_free (s);
 }
 
+/* A copy of the default model in which every value of a tensor is NaN. */
+static DloralModel *
+open_broken_model (const char *path, const char *tensor)
+{
+  g_autofree char *content = NULL, *key = g_strdup_printf ("\"%s\"", tensor);
+  g_autofree char *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  g_autofree char *broken = g_build_filename (folder, "model", NULL);
+  DloralModelParams params = { .path = broken };
+  g_autoptr (GError) error = NULL;
+  DloralModel *result;
+  guint64 header;
+  int first, end;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (path, &content, &size, NULL));
+  memcpy (&header, content, 8);
+  g_assert_cmpint (sscanf (strstr (strstr (content + 8, key),
+              "data_offsets") + strlen ("data_offsets\":["), "%d,%d", &first,
+          &end), ==, 2);
+  for (int i = first; i < end; i += 2)
+    memcpy (content + 8 + GUINT64_FROM_LE (header) + i, "\x00\x7e", 2);
+  g_assert_true (g_file_set_contents (broken, content, size, NULL));
+  result = dloral_model_open (&params, &error);
+  g_assert_no_error (error);
+  g_unlink (broken);
+  g_rmdir (folder);
+  return result;
+}
+
+static double
+get_mean (const guint8 *picture, gsize stride, int width, int height)
+{
+  double sum = 0;
+
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < 3 * width; x++)
+      sum += picture[y * stride + x];
+  return sum / (3 * width * height);
+}
+
+/* What is not a number does not leave; the frame does, merely enlarged. */
+static void
+test_not_finite (gconstpointer path)
+{
+  static const char *const tensors[] = {
+    "vae.encoder.conv_in.weight", "unet.conv_out.bias",
+    "cfr.cross_attn_module.value_conv.bias", "vae.decoder.conv_out.bias"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++) {
+    DloralModel *broken = open_broken_model (path, tensors[i]);
+    DloralModel *whole = model;
+    DloralStream *s;
+
+    model = broken;
+    s = new_stream (1);
+    model = whole;
+    for (int t = 0; t < 3; t++) {
+      DloralFrame *f;
+
+      submit (s, t, FALSE);
+      f = dloral_stream_collect (s, TRUE);
+      g_assert_no_error (f->error);
+      g_assert_true (f->plain);
+      g_assert_cmpfloat (fabs (get_mean (f->hr, f->hr_stride, 4 * W, 4 * H)
+              - get_mean (f->lq, f->lq_stride, W, H)), <, 1);
+      dloral_stream_release (s, f);
+    }
+    dloral_stream_free (s);
+    dloral_model_unref (broken);
+  }
+}
+
 static void
 test_model_is_shared (gconstpointer path)
 {
@@ -269,6 +345,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
   g_test_add_func ("/stream/cancel", test_cancel);
   g_test_add_func ("/stream/sizes-refused", test_sizes_refused);
+  g_test_add_data_func ("/stream/not-finite", argv[1], test_not_finite);
   g_test_add_data_func ("/model/shared", argv[1], test_model_is_shared);
   result = g_test_run ();
   dloral_model_unref (model);

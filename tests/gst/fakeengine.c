@@ -126,6 +126,7 @@ compute (DloralStream * s, Slot * slot, guint number)
   g_mutex_lock (&s->lock);
   fake_engine.params = s->params;
   g_mutex_unlock (&s->lock);
+  f->plain = fake_engine.plain;
   if (number == fake_engine.failing_frame)
     g_set_error (&f->error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
         "frame %u failed", number);
