@@ -63,6 +63,7 @@ typedef enum
   DLORAL_ACT_RELU,
   DLORAL_ACT_SILU,
   DLORAL_ACT_GELU,              /* erf form */
+  DLORAL_ACT_TANH,
 } DloralAct;
 
 typedef enum

@@ -71,15 +71,16 @@ read_prompt_length (DloralModel *model, GError **error)
 /* Every tensor of every network is looked up by building all graphs for
  * a small frame. */
 static gboolean
-check_networks (const DloralModel *model, GError **error)
+check_networks (const DloralModel *model, DloralVae vae, GError **error)
 {
   DloralGeometry geo;
 
-  dloral_geometry_init (&geo, &model->config, 16, 16, DLORAL_COLOR_FIX_AUTO);
+  dloral_geometry_init (&geo, &model->config, 16, 16, DLORAL_COLOR_FIX_AUTO,
+      vae);
   for (int kind = 0; kind < DLORAL_N_GRAPHS; kind++) {
     DloralGraph *g;
 
-    if (kind == DLORAL_GRAPH_CONDITION && model->tokens == 0)
+    if (!dloral_graph_is_needed (model, &geo, kind))
       continue;
     g = dloral_graph_build (model, &geo, kind, error);
     if (g == NULL)
@@ -108,7 +109,8 @@ model_new (const DloralModelParams *params, char *path, GError **error)
     goto fail;
   model->device = model->backend->open (params->precision, params->threads,
       error);
-  if (model->device == NULL || !check_networks (model, error))
+  if (model->device == NULL ||
+      !check_networks (model, DLORAL_VAE_FULL, error))
     goto fail;
   return model;
 
@@ -157,6 +159,14 @@ dloral_model_unref (DloralModel *model)
   g_mutex_unlock (&registry_lock);
   if (last)
     model_free (model);
+}
+
+gboolean
+dloral_model_check_vae (const DloralModel *model, DloralVae vae,
+    GError **error)
+{
+  /* Nothing is opened without the full one. */
+  return vae == DLORAL_VAE_FULL || check_networks (model, vae, error);
 }
 
 const DloralConfig *

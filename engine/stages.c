@@ -12,7 +12,7 @@ round_up (int n, int multiple)
 
 void
 dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
-    int width, int height, DloralColorFix fix)
+    int width, int height, DloralColorFix fix, DloralVae vae)
 {
   int factor = dloral_config_get_downscale (config);
 
@@ -24,6 +24,7 @@ dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
   geometry->latent_height = geometry->hr_height / factor;
   geometry->color_fix =
       fix == DLORAL_COLOR_FIX_AUTO ? config->color_fix : fix;
+  geometry->vae = vae;
 }
 
 /* Bound tensors by grid. */
@@ -42,11 +43,10 @@ bind_hr (DloralBuilder *b, const DloralGeometry *geo)
 
 /* Picture u8 → [H/p][W/p][3·p·p]. */
 static DloralTensor *
-from_picture (DloralBuilder *b, DloralTensor *hr)
+from_picture (DloralBuilder *b, DloralTensor *hr, int p, DloralDtype dtype)
 {
-  int p = b->config->vae.patch_size;
   DloralTensor *x = dloral_graph_tensor (b->g, hr->h / p, hr->w / p, 3 * p * p,
-      b->g->act_dtype);
+      dtype);
 
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_FROM_PICTURE, .n_src = 1, .src = { hr }, .dst = x,
@@ -69,7 +69,11 @@ build_encode (DloralBuilder *b, const DloralGeometry *geo)
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_SHRINK, .n_src = 1, .src = { hr }, .dst = small,
       .u.shrink = { dloral_config_get_downscale (b->config) } });
-  dloral_vae_encode (b, from_picture (b, hr), latent);
+  if (geo->vae == DLORAL_VAE_TINY)
+    dloral_taesd_encode (b, from_picture (b, hr, 1, DLORAL_F32), latent);
+  else
+    dloral_vae_encode (b, from_picture (b, hr, b->config->vae.patch_size,
+            b->g->act_dtype), latent);
 }
 
 /* aligned = the previous latent moved along the flow. */
@@ -107,17 +111,20 @@ build_restore (DloralBuilder *b, const DloralGeometry *geo, int tokens,
 }
 
 static void
-build_decode (DloralBuilder *b, const DloralGeometry *geo)
+build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
 {
   const DloralVaeConfig *vae = &b->config->vae;
+  gboolean tiny = geo->vae == DLORAL_VAE_TINY;
   DloralTensor *x0 = bind_latent (b, geo, vae->latent_channels);
   DloralTensor *hr = bind_hr (b, geo);
   DloralTensor *out = bind_hr (b, geo);
-  DloralTensor *x = dloral_vae_decode (b, x0);
+  DloralTensor *x = tiny ? dloral_taesd_decode (b, x0, first) :
+      dloral_vae_decode (b, x0);
 
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_TO_PICTURE, .n_src = 2, .src = { x, hr }, .dst = out,
-      .u.to_picture = { vae->patch_size, vae->lq_residual, geo->color_fix,
+      .u.to_picture = { tiny ? 1 : vae->patch_size,
+          !tiny && vae->lq_residual, geo->color_fix,
           geo->height * b->config->scale, geo->width * b->config->scale } });
 }
 
@@ -138,12 +145,24 @@ build_condition (DloralBuilder *b, const DloralGeometry *geo,
   dloral_graph_free (g);
 }
 
+gboolean
+dloral_graph_is_needed (const DloralModel *model, const DloralGeometry *geo,
+    DloralGraphKind kind)
+{
+  if (kind == DLORAL_GRAPH_CONDITION)
+    return model->tokens > 0;
+  if (kind == DLORAL_GRAPH_DECODE_FIRST)
+    return geo->vae == DLORAL_VAE_TINY && dloral_taesd_remembers (model->file);
+  return TRUE;
+}
+
 DloralGraph *
 dloral_graph_build (const DloralModel *model, const DloralGeometry *geo,
     DloralGraphKind kind, GError **error)
 {
   static const char *const names[DLORAL_N_GRAPHS] = {
-    "encode", "restore", "restore-first", "decode", "condition"
+    "encode", "restore", "restore-first", "decode", "decode-first",
+    "condition"
   };
   DloralGraph *g = dloral_graph_new (names[kind],
       model->backend->get_act_dtype (model->device));
@@ -159,7 +178,8 @@ dloral_graph_build (const DloralModel *model, const DloralGeometry *geo,
           kind == DLORAL_GRAPH_RESTORE_FIRST);
       break;
     case DLORAL_GRAPH_DECODE:
-      build_decode (b, geo);
+    case DLORAL_GRAPH_DECODE_FIRST:
+      build_decode (b, geo, kind == DLORAL_GRAPH_DECODE_FIRST);
       break;
     default:
       build_condition (b, geo, model);

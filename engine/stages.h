@@ -6,6 +6,7 @@
 
 #include "model.h"
 #include "nets/nets.h"
+#include "nets/taesd.h"
 
 G_BEGIN_DECLS
 
@@ -16,19 +17,23 @@ typedef struct
   int hr_width, hr_height;      /* HR grid, padded to whole latents */
   int latent_width, latent_height;
   DloralColorFix color_fix;     /* never AUTO */
+  DloralVae vae;
 } DloralGeometry;
 
 void dloral_geometry_init (DloralGeometry * geometry,
-    const DloralConfig * config, int width, int height, DloralColorFix fix);
+    const DloralConfig * config, int width, int height, DloralColorFix fix,
+    DloralVae vae);
 
 /* Graphs. RESTORE_FIRST is RESTORE for a frame without a past: it is its own
- * predecessor, flow zero. CONDITION computes what the prompt fixes. */
+ * predecessor, flow zero. DECODE_FIRST likewise, for a decoder that remembers.
+ * CONDITION computes what the prompt fixes. */
 typedef enum
 {
   DLORAL_GRAPH_ENCODE,
   DLORAL_GRAPH_RESTORE,
   DLORAL_GRAPH_RESTORE_FIRST,
   DLORAL_GRAPH_DECODE,
+  DLORAL_GRAPH_DECODE_FIRST,
   DLORAL_GRAPH_CONDITION,
   DLORAL_N_GRAPHS
 } DloralGraphKind;
@@ -60,6 +65,8 @@ enum
   DLORAL_DECODE_X0,
   DLORAL_DECODE_HR,
   DLORAL_DECODE_OUT,            /* u8 [H][W][3] */
+  DLORAL_DECODE_MEMORY,         /* and following: pairs, of the frame before
+                                 * and for the next one */
 };
 
 enum
@@ -68,8 +75,13 @@ enum
   DLORAL_CONDITION_KV,
 };
 
-/* Builds and plans a graph. NULL and `error` when the file lacks something.
- * CONDITION is only for models with text. */
+/* Whether a stream needs that graph: CONDITION is only for models with text,
+ * DECODE_FIRST only for decoders that remember. */
+gboolean dloral_graph_is_needed (const DloralModel * model,
+    const DloralGeometry * geometry, DloralGraphKind kind);
+
+/* Builds and plans a graph that is needed. NULL and `error` when the file lacks
+ * something. */
 DloralGraph *dloral_graph_build (const DloralModel * model,
     const DloralGeometry * geometry, DloralGraphKind kind, GError ** error);
 

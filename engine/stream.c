@@ -1,8 +1,9 @@
 /* A stream: the ring of frames, the state that links one frame to the next, and
  * the three stages in order.
  *
- * State in time is exactly the previous frame's latent and its picture at latent
- * size; both live in a ring of two, so every frame is encoded once.
+ * State in time is exactly the previous frame's latent, its picture at latent
+ * size and what a decoder remembers; all live in a ring of two, so every frame
+ * is encoded once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -33,7 +34,9 @@ struct _DloralStream
   gpointer hr, x0, flow, aligned, fused;
   gpointer small[2], latent[2];
   GPtrArray *kv;                /* gpointer, owned by `memory` */
-  int current;                  /* index into small, latent */
+  /* What the decoder remembers of a frame, one an entry; likewise. */
+  GPtrArray *remembered[2];
+  int current;                  /* index into small, latent, remembered */
   gboolean have_past;
   gboolean first;               /* the last frame had no past */
 
@@ -101,14 +104,21 @@ restore (DloralStream *s, DloralFrame *f)
 static gboolean
 decode (DloralStream *s, DloralFrame *f)
 {
-  gpointer bindings[] = {
-    [DLORAL_DECODE_X0] = s->x0,
-    [DLORAL_DECODE_HR] = s->hr,
-    [DLORAL_DECODE_OUT] = (gpointer) f->hr,
-  };
+  guint n = s->remembered[0]->len;
+  gpointer *bindings = g_newa (gpointer, DLORAL_DECODE_MEMORY + 2 * n);
 
-  return run (s, DLORAL_GRAPH_DECODE, bindings,
-      &f->stage_ns[DLORAL_STAGE_DECODE], &f->error);
+  bindings[DLORAL_DECODE_X0] = s->x0;
+  bindings[DLORAL_DECODE_HR] = s->hr;
+  bindings[DLORAL_DECODE_OUT] = (gpointer) f->hr;
+  for (guint i = 0; i < n; i++) {
+    bindings[DLORAL_DECODE_MEMORY + 2 * i] =
+        s->remembered[!s->current]->pdata[i];
+    bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] =
+        s->remembered[s->current]->pdata[i];
+  }
+  return run (s, n > 0 && !s->have_past ? DLORAL_GRAPH_DECODE_FIRST :
+      DLORAL_GRAPH_DECODE, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
+      &f->error);
 }
 
 /* The order of things, once a frame. A frame that fails leaves no past. */
@@ -269,7 +279,7 @@ static gboolean
 compile (DloralStream *s, GError **error)
 {
   for (int kind = 0; kind < DLORAL_N_GRAPHS; kind++) {
-    if (kind == DLORAL_GRAPH_CONDITION && s->model->tokens == 0)
+    if (!dloral_graph_is_needed (s->model, &s->geo, kind))
       continue;
     s->graphs[kind] = dloral_graph_build (s->model, &s->geo, kind, error);
     if (s->graphs[kind] == NULL)
@@ -324,6 +334,23 @@ allocate_state (DloralStream *s, GError **error)
     *parts[i].memory = allocate (s, dloral_tensor_get_size (t), error);
     if (*parts[i].memory == NULL)
       return FALSE;
+  }
+  return TRUE;
+}
+
+/* What the decoder remembers, of the frame before and of this one. */
+static gboolean
+allocate_remembered (DloralStream *s, GError **error)
+{
+  const DloralGraph *g = s->graphs[DLORAL_GRAPH_DECODE];
+
+  for (int i = DLORAL_DECODE_MEMORY; i < g->n_bindings; i++) {
+    gpointer memory = allocate (s,
+        dloral_tensor_get_size (dloral_graph_get_bound (g, i)), error);
+
+    if (memory == NULL)
+      return FALSE;
+    g_ptr_array_add (s->remembered[(i - DLORAL_DECODE_MEMORY) % 2], memory);
   }
   return TRUE;
 }
@@ -402,13 +429,15 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   s->async_depth = params->async_depth;
   s->memory = g_ptr_array_new ();
   s->kv = g_ptr_array_new ();
+  for (int i = 0; i < 2; i++)
+    s->remembered[i] = g_ptr_array_new ();
   g_mutex_init (&s->lock);
   g_cond_init (&s->changed);
   dloral_geometry_init (&s->geo, &model->config, params->width,
-      params->height, params->color_fix);
+      params->height, params->color_fix, params->vae);
   if (!compile (s, error) || !allocate_arena (s, error) ||
-      !allocate_state (s, error) || !allocate_slots (s, error) ||
-      !condition (s, error)) {
+      !allocate_state (s, error) || !allocate_remembered (s, error) ||
+      !allocate_slots (s, error) || !condition (s, error)) {
     dloral_stream_free (s);
     return NULL;
   }
@@ -446,6 +475,8 @@ dloral_stream_free (DloralStream *s)
     s->model->backend->free (s->model->device, s->memory->pdata[i]);
   g_ptr_array_unref (s->memory);
   g_ptr_array_unref (s->kv);
+  for (int i = 0; i < 2; i++)
+    g_ptr_array_unref (s->remembered[i]);
   dloral_model_unref (s->model);
   g_free (s->slots);
   g_mutex_clear (&s->lock);

@@ -137,7 +137,7 @@ build_conv (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.conv.stride = stride;
   op->u.conv.pad_top = pick (rand, 0, pad_h);
   op->u.conv.pad_left = pick (rand, 0, pad_w);
-  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_SILU);
+  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (pick (rand, 0, 1))
     add_src (c, op, dst_h, dst_w, out, pick_dtype (c, rand));
@@ -155,7 +155,7 @@ build_linear (DloralCase * c, DloralOp * op, GRand * rand)
 
   op->u.linear.geglu = pick (rand, 0, 2) == 0;
   if (!op->u.linear.geglu)
-    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_GELU);
+    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (!op->u.linear.geglu && pick (rand, 0, 1))
     add_src (c, op, h, w, out, pick_dtype (c, rand));

@@ -18,7 +18,8 @@ new_stream (int async_depth)
 {
   GError *error = NULL;
   DloralStream *s = dloral_stream_new (model,
-      &(DloralStreamParams) { W, H, DLORAL_COLOR_FIX_AUTO, async_depth },
+      &(DloralStreamParams) { .width = W, .height = H,
+        .async_depth = async_depth },
       &error);
 
   g_assert_no_error (error);
@@ -209,7 +210,7 @@ test_sizes_refused (void)
     GError *error = NULL;
 
     g_assert_null (dloral_stream_new (model, &(DloralStreamParams) {
-            sizes[i][0], sizes[i][1], DLORAL_COLOR_FIX_AUTO, 0 }, &error));
+            .width = sizes[i][0], .height = sizes[i][1] }, &error));
     g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
     g_error_free (error);
   }
