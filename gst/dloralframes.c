@@ -83,6 +83,7 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     .height = in->height,
     .color_fix = state->settings.color_fix,
     .async_depth = state->settings.async_depth,
+    .vae = state->settings.vae,
   };
   DloralStream *stream;
   GError *error = NULL;

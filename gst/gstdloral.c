@@ -50,6 +50,7 @@ GST_DEBUG_CATEGORY (gst_dloral_debug);
 #define DEFAULT_THREADS 0
 #define DEFAULT_ASYNC_DEPTH 2
 #define DEFAULT_COLOR_FIX DLORAL_COLOR_FIX_AUTO
+#define DEFAULT_VAE DLORAL_VAE_FULL
 
 #define MAX_THREADS 1024
 #define MAX_ASYNC_DEPTH 16
@@ -63,6 +64,7 @@ enum
   PROP_THREADS,
   PROP_ASYNC_DEPTH,
   PROP_COLOR_FIX,
+  PROP_VAE,
   PROP_STATS,
 };
 
@@ -103,6 +105,9 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       break;
     case PROP_COLOR_FIX:
       settings->color_fix = g_value_get_enum (value);
+      break;
+    case PROP_VAE:
+      settings->vae = g_value_get_enum (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -167,6 +172,9 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
     case PROP_COLOR_FIX:
       g_value_set_enum (value, settings->color_fix);
       break;
+    case PROP_VAE:
+      g_value_set_enum (value, settings->vae);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
@@ -207,7 +215,8 @@ gst_dloral_start (GstBaseTransform * trans)
       settings.async_depth > 0);
   g_mutex_unlock (&state->lock);
 
-  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params);
+  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params,
+      settings.vae);
   return TRUE;
 }
 
@@ -374,6 +383,20 @@ gst_dloral_install_properties (GObjectClass * klass)
           GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, ready));
 
   /**
+   * GstDloral:vae:
+   *
+   * What turns pictures into what the model works on, and back. The tiny one
+   * is many times faster and shows less detail; not every model file has it,
+   * the one that comes with the plugin does not.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_VAE,
+      g_param_spec_enum ("vae", "Coder",
+          "What turns pictures into what the model works on, and back",
+          GST_TYPE_DLORAL_VAE, DEFAULT_VAE, ready));
+
+  /**
    * GstDloral:stats:
    *
    * What was done since the element was started, all but the strings of type
@@ -393,6 +416,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_DEVICE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_VAE, 0);
 }
 
 static void
@@ -438,6 +462,7 @@ gst_dloral_init (GstDloral * self)
     .threads = DEFAULT_THREADS,
     .async_depth = DEFAULT_ASYNC_DEPTH,
     .color_fix = DEFAULT_COLOR_FIX,
+    .vae = DEFAULT_VAE,
   };
   self->state.stats = (DloralStats) { .device = "", .precision = "" };
   self->state.position = GST_CLOCK_TIME_NONE;

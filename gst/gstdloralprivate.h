@@ -37,6 +37,7 @@ typedef struct
   guint threads;
   guint async_depth;
   DloralColorFix color_fix;
+  DloralVae vae;
 } DloralSettings;
 
 /* Sums since start (). */

@@ -325,6 +325,7 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "precision", "bf16");
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
+  gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
   g_object_set (element, "threads", 3, "async-depth", 7, "model", "a", NULL);
   specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
   for (i = 0; i < n; i++) {
