@@ -35,7 +35,7 @@ open_stream (const char *path, DloralPrecision precision,
  * [4·height][4·width][3]. */
 static void
 restore (DloralStream *stream, int width, int height, const guint8 *lq,
-    guint8 *hr)
+    gboolean cut, guint8 *hr)
 {
   DloralFrame *frame = dloral_stream_acquire (stream);
 
@@ -43,6 +43,7 @@ restore (DloralStream *stream, int width, int height, const guint8 *lq,
   for (int y = 0; y < height; y++)
     memcpy (frame->lq + y * frame->lq_stride, lq + (gsize) y * width * 3,
         (gsize) width * 3);
+  frame->discont = cut;
   dloral_stream_submit (stream, frame);
   g_assert_true (dloral_stream_collect (stream, TRUE) == frame);
   g_assert_no_error (frame->error);
@@ -121,11 +122,12 @@ static void
 check_tensors (const AgreementCase *c, DloralStream *stream, int frame)
 {
   static const char *const names[] = { "latent", "aligned", "fused", "flow" };
+  gboolean first = frame == 0 || agreement_case_is_cut (c, frame);
   float *eps, *x0;
   int h, w, channels;
 
   /* The first frame has no flow. */
-  for (guint i = 0; i < (frame > 0 ? 4 : 3); i++) {
+  for (guint i = 0; i < (first ? 3 : 4); i++) {
     float *x = dup_planes (stream, names[i], &h, &w, &channels);
 
     check_tensor (c->tensors, names[i], frame, x, h, w, channels);
@@ -145,7 +147,7 @@ restore_case (const AgreementCase *c, DloralPrecision precision,
     DloralColorFix fix, gboolean check)
 {
   DloralStreamParams params = {.width = c->width,.height = c->height,
-    .color_fix = fix
+    .color_fix = fix,.vae = c->vae
   };
   gsize lq_size = (gsize) c->width * c->height * 3;
   guint8 *hr = g_malloc (16 * lq_size * c->n_frames);
@@ -154,7 +156,7 @@ restore_case (const AgreementCase *c, DloralPrecision precision,
 
   for (int i = 0; i < c->n_frames; i++) {
     restore (stream, c->width, c->height, c->lq + i * lq_size,
-        hr + i * 16 * lq_size);
+        c->tensors && agreement_case_is_cut (c, i), hr + i * 16 * lq_size);
     if (check)
       check_tensors (c, stream, i);
   }
@@ -171,9 +173,12 @@ test_f32 (gconstpointer folder)
 
   for (guint i = 0; i < G_N_ELEMENTS (agreement_color_fixes); i++) {
     DloralColorFix fix = agreement_color_fixes[i];
-    g_autofree guint8 *hr = restore_case (c, DLORAL_PRECISION_F32, fix,
-        fix == DLORAL_COLOR_FIX_NONE);
+    g_autofree guint8 *hr = NULL;
 
+    if (c->pictures[fix] == NULL)
+      continue;
+    hr = restore_case (c, DLORAL_PRECISION_F32, fix,
+        fix == DLORAL_COLOR_FIX_NONE);
     agreement_check_pictures (agreement_color_fix_get_name (fix),
         hr + c->first_picture * picture_size, c->pictures[fix],
         (c->n_frames - c->first_picture) * picture_size);

@@ -16,6 +16,8 @@ from diffusers.models.autoencoders.vae import Decoder, Encoder
 from safetensors import safe_open
 from torch import nn
 
+import tiny
+
 SPYNET_LEVELS = 6
 
 
@@ -197,15 +199,17 @@ class Cfr(nn.Module):
 
 
 class Dloral(nn.Module):
-    """The whole model, one frame at a time."""
+    """The whole model, one frame at a time; a tiny coder instead of the VAE
+    where there is one."""
 
-    def __init__(self, config):
+    def __init__(self, config, tiny_vae=None):
         super().__init__()
         vae, unet = config["vae"], config["unet"]
         self.config = config
         self.downscale = vae.get("patch_size", 1) \
             * 2 ** (len(vae["block_out_channels"]) - 1)
         self.vae = Vae(vae)
+        self.tiny = tiny_vae
         self.unet = make_unet(unet)
         self.cfr = Cfr(vae["latent_channels"], config["cfr"],
                        config.get("spynet", {}))
@@ -219,6 +223,22 @@ class Dloral(nn.Module):
 
     def forget(self):
         self.previous = None
+        if self.tiny:
+            self.tiny.forget()
+
+    def encode(self, x):
+        """HR frame in [-1, 1] → latent as the UNet sees it."""
+        if self.tiny:
+            return self.tiny.encode(x)
+        return self.vae.encode(x) * self.config["vae"]["scaling_factor"]
+
+    def decode(self, x0, x):
+        """The way back; x: the upsampled LQ frame."""
+        if self.tiny:
+            return self.tiny.decode(x0)
+        vae = self.config["vae"]
+        out = self.vae.decode(x0 / vae["scaling_factor"])
+        return out + x if vae.get("lq_residual", False) else out
 
     def upsample(self, lq):
         """LQ frame u8 [h][w][3] → the HR frame u8, and the padded one in
@@ -233,9 +253,8 @@ class Dloral(nn.Module):
     def restore(self, lq):
         """Intermediates of one frame, by name; `image` is in [0, 1], cropped,
         before the colour correction, `lq_hr` is the upsampled LQ frame."""
-        vae = self.config["vae"]
         hr, x = self.upsample(lq)
-        latent = self.vae.encode(x) * vae["scaling_factor"]
+        latent = self.encode(x)
         small = F.interpolate(x, scale_factor=1 / self.downscale,
                               mode="bicubic")
         if self.previous is None:
@@ -251,10 +270,7 @@ class Dloral(nn.Module):
         eps = self.unet(torch.cat([aligned, fused], 1),
                         self.config["timestep"],
                         None if embeds is None else embeds[None]).sample
-        out = self.vae.decode((fused - eps) / vae["scaling_factor"])
-        if vae.get("lq_residual", False):
-            out = out + x
-        image = (out.clamp(-1, 1) + 1) / 2
+        image = (self.decode(fused - eps, x).clamp(-1, 1) + 1) / 2
         return dict(latent=latent, flow=flow, aligned=aligned, fused=fused,
                     eps=eps, image=image[:, :, :hr.shape[0], :hr.shape[1]],
                     lq_hr=hr)
@@ -336,7 +352,7 @@ def load(path):
         config = json.loads(f.metadata()["config"])
         state = {rename_old(k): f.get_tensor(k).float() for k in f.keys()}
     state = merge_adapters(state)
-    model = Dloral(config)
+    model = Dloral(config, tiny.find(state))
     wanted = model.state_dict()
     state = {k: v.reshape(wanted[k].shape) if k in wanted else v
              for k, v in state.items()}
