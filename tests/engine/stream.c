@@ -1,5 +1,5 @@
-/* Streams and models: order, state in time, flushing, sharing. On the default
- * model, whose path is the first argument.
+/* Streams and models: order, state in time, flushing, sharing. Arguments: a
+ * model, and which of its coders to take, "full" or "tiny".
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,6 +12,7 @@
 #define N_FRAMES 6
 
 static DloralModel *model;
+static DloralVae vae;
 
 static DloralStream *
 new_stream (int async_depth)
@@ -19,7 +20,7 @@ new_stream (int async_depth)
   GError *error = NULL;
   DloralStream *s = dloral_stream_new (model,
       &(DloralStreamParams) { .width = W, .height = H,
-        .async_depth = async_depth },
+        .async_depth = async_depth, .vae = vae },
       &error);
 
   g_assert_no_error (error);
@@ -223,7 +224,8 @@ main (int argc, char **argv)
   int result;
 
   g_test_init (&argc, &argv, NULL);
-  g_assert_cmpint (argc, ==, 2);
+  g_assert_cmpint (argc, ==, 3);
+  vae = g_str_equal (argv[2], "tiny") ? DLORAL_VAE_TINY : DLORAL_VAE_FULL;
   model = dloral_model_open (&(DloralModelParams) { .path = argv[1] }, &error);
   g_assert_no_error (error);
   g_test_add_func ("/stream/depths-agree", test_depths_agree);
