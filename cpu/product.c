@@ -104,7 +104,8 @@ append_act (DloralPostOps *post, DloralAct act)
     return;
   op->kind = DLORAL_POST_ELTWISE;
   op->alg = act == DLORAL_ACT_RELU ? dnnl_eltwise_relu
-      : act == DLORAL_ACT_SILU ? dnnl_eltwise_swish : dnnl_eltwise_gelu_erf;
+      : act == DLORAL_ACT_SILU ? dnnl_eltwise_swish
+      : act == DLORAL_ACT_TANH ? dnnl_eltwise_tanh : dnnl_eltwise_gelu_erf;
   op->alpha = act == DLORAL_ACT_SILU ? 1.0f : 0.0f;
   post->n++;
 }

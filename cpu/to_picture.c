@@ -245,7 +245,18 @@ correct_wavelet (const Job * job, int threads)
   }
 }
 
-/* --- operator ------------------------------------------------------------ */
+/* --- what is not a number -------------------------------------------------- */
+
+static gboolean
+is_finite (const float * x, gsize n)
+{
+  float sum = 0;
+
+#pragma omp simd reduction (+: sum)
+  for (gsize i = 0; i < n; i++)
+    sum += x[i] * 0.0f;
+  return sum == 0;
+}
 
 static gboolean
 fall_back (const Job * job, GError ** error)
@@ -259,6 +270,8 @@ fall_back (const Job * job, GError ** error)
   return FALSE;
 }
 
+/* --- operator ------------------------------------------------------------ */
+
 static gboolean
 to_picture_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)
 {
@@ -268,7 +281,9 @@ to_picture_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)
     dloral_cpu_get_data (run, op->src[1]), dloral_cpu_get_data (run, op->dst),
     run->scratch, { NULL, NULL }
   };
-  gboolean finite = TRUE;
+  const DloralTensor *also = op->n_src > 2 ? op->src[2] : NULL;
+  gboolean finite = also == NULL || is_finite (dloral_cpu_get_data (run, also),
+      (gsize) also->h * also->w * also->c);
 
 #pragma omp parallel for num_threads (run->threads) reduction (&: finite)
   for (int strip = 0; strip < DLORAL_STRIPS; strip++)

@@ -38,6 +38,10 @@ DloralModel *dloral_model_open (const DloralModelParams * params,
 DloralModel *dloral_model_ref (DloralModel * model);
 void dloral_model_unref (DloralModel * model);
 
+/* Whether the file has this coder, whole. FALSE and `error` if not. */
+gboolean dloral_model_check_vae (const DloralModel * model, DloralVae vae,
+    GError ** error);
+
 /* Owned by the model. */
 const DloralConfig *dloral_model_get_config (const DloralModel * model);
 /* "cpu"; and the type it computes in ("f32", "bf16"). Static strings. */
@@ -63,6 +67,7 @@ typedef struct
   /* Frames that may be in flight. 0: dloral_stream_collect () computes in its
    * caller's thread; else a worker of the stream does. */
   int async_depth;
+  DloralVae vae;
   /* Frames that the retrieval looks back, 0 … DLORAL_MAX_WINDOW; the paper's
    * choice is 1. */
   int temporal_window;

@@ -71,9 +71,9 @@ read_prompt_length (DloralModel *model, GError **error)
 /* Every tensor of every network is looked up by building all graphs for
  * a small frame. */
 static gboolean
-check_networks (const DloralModel *model, GError **error)
+check_networks (const DloralModel *model, DloralVae vae, GError **error)
 {
-  DloralStreamParams params = { .width = 16, .height = 16,
+  DloralStreamParams params = { .width = 16, .height = 16, .vae = vae,
     DLORAL_STREAM_DEFAULTS
   };
   const double strengths[DLORAL_N_ADAPTERS] = { 1, 1 };
@@ -84,7 +84,7 @@ check_networks (const DloralModel *model, GError **error)
   dloral_geometry_init (&geo, &model->config, &params);
   ok = (graphs[0] = dloral_encode_graph (model, &geo, error)) != NULL
       && (graphs[1] = dloral_restore_graph (model, &geo, strengths, 1, error))
-      && (graphs[2] = dloral_decode_graph (model, &geo, error))
+      && (graphs[2] = dloral_decode_graph (model, &geo, FALSE, error))
       && (model->tokens == 0 || (graphs[3] =
               dloral_condition_graph (model, &geo, strengths, error)));
   for (guint i = 0; i < G_N_ELEMENTS (graphs); i++)
@@ -111,7 +111,8 @@ model_new (const DloralModelParams *params, char *path, GError **error)
     goto fail;
   model->device = model->backend->open (params->precision, params->threads,
       error);
-  if (model->device == NULL || !check_networks (model, error))
+  if (model->device == NULL ||
+      !check_networks (model, DLORAL_VAE_FULL, error))
     goto fail;
   return model;
 
@@ -160,6 +161,14 @@ dloral_model_unref (DloralModel *model)
   g_mutex_unlock (&registry_lock);
   if (last)
     model_free (model);
+}
+
+gboolean
+dloral_model_check_vae (const DloralModel *model, DloralVae vae,
+    GError **error)
+{
+  /* Nothing is opened without the full one. */
+  return vae == DLORAL_VAE_FULL || check_networks (model, vae, error);
 }
 
 const DloralConfig *

@@ -28,6 +28,7 @@ dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
   geometry->latent_height = geometry->hr_height / factor;
   geometry->color_fix = params->color_fix == DLORAL_COLOR_FIX_AUTO ?
       config->color_fix : params->color_fix;
+  geometry->vae = params->vae;
   geometry->window = params->temporal_window;
 }
 
@@ -46,11 +47,10 @@ bind_hr (DloralBuilder *b, const DloralGeometry *geo)
 
 /* Picture u8 → [H/p][W/p][3·p·p]. */
 static DloralTensor *
-from_picture (DloralBuilder *b, DloralTensor *hr)
+from_picture (DloralBuilder *b, DloralTensor *hr, int p, DloralDtype dtype)
 {
-  int p = b->config->vae.patch_size;
   DloralTensor *x = dloral_graph_tensor (b->g, hr->h / p, hr->w / p, 3 * p * p,
-      b->g->act_dtype);
+      dtype);
 
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_FROM_PICTURE, .n_src = 1, .src = { hr }, .dst = x,
@@ -73,48 +73,57 @@ build_encode (DloralBuilder *b, const DloralGeometry *geo)
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_SHRINK, .n_src = 1, .src = { hr }, .dst = small,
       .u.shrink = { dloral_config_get_downscale (b->config) } });
-  dloral_vae_encode (b, from_picture (b, hr), latent);
+  if (geo->vae == DLORAL_VAE_TINY)
+    dloral_taesd_encode (b, from_picture (b, hr, 1, DLORAL_F32), latent);
+  else
+    dloral_vae_encode (b, from_picture (b, hr, b->config->vae.patch_size,
+            b->g->act_dtype), latent);
 }
 
 static void
-build_decode (DloralBuilder *b, const DloralGeometry *geo)
+build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
 {
   const DloralVaeConfig *vae = &b->config->vae;
+  gboolean tiny = geo->vae == DLORAL_VAE_TINY;
   DloralTensor *x0 = bind_latent (b, geo, vae->latent_channels);
   DloralTensor *hr = bind_hr (b, geo);
   DloralTensor *out = bind_hr (b, geo);
-  DloralTensor *x = dloral_vae_decode (b, x0);
+  DloralTensor *x = tiny ? dloral_taesd_decode (b, x0, first) :
+      dloral_vae_decode (b, x0);
 
   dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_TO_PICTURE, .n_src = 2, .src = { x, hr }, .dst = out,
-      .u.to_picture = { vae->patch_size, vae->lq_residual, geo->color_fix,
+      .kind = DLORAL_OP_TO_PICTURE, .n_src = 3, .src = { x, hr, x0 },
+      .dst = out,
+      .u.to_picture = { tiny ? 1 : vae->patch_size,
+          !tiny && vae->lq_residual, geo->color_fix,
           geo->height * b->config->scale, geo->width * b->config->scale } });
 }
 
-typedef void (*Build) (DloralBuilder *b, const DloralGeometry *geo);
-
-static DloralGraph *
-build (const DloralModel *model, const DloralGeometry *geo, const char *name,
-    Build append, GError **error)
+static DloralBuilder *
+new_builder (const DloralModel *model, const char *name)
 {
   DloralGraph *g = dloral_graph_new (name,
       model->backend->get_act_dtype (model->device));
-  DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
 
-  append (b, geo);
-  return dloral_builder_finish_graph (b, error);
+  return dloral_builder_new (g, model->file, &model->config);
 }
 
 DloralGraph *
 dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
     GError **error)
 {
-  return build (model, geo, "encode", build_encode, error);
+  DloralBuilder *b = new_builder (model, "encode");
+
+  build_encode (b, geo);
+  return dloral_builder_finish_graph (b, error);
 }
 
 DloralGraph *
 dloral_decode_graph (const DloralModel *model, const DloralGeometry *geo,
-    GError **error)
+    gboolean first, GError **error)
 {
-  return build (model, geo, "decode", build_decode, error);
+  DloralBuilder *b = new_builder (model, "decode");
+
+  build_decode (b, geo, first);
+  return dloral_builder_finish_graph (b, error);
 }

@@ -7,6 +7,7 @@
 
 #include "model.h"
 #include "nets/nets.h"
+#include "nets/taesd.h"
 
 G_BEGIN_DECLS
 
@@ -17,6 +18,7 @@ typedef struct
   int hr_width, hr_height;      /* HR grid, padded to whole latents */
   int latent_width, latent_height;
   DloralColorFix color_fix;     /* never AUTO */
+  DloralVae vae;
   int window;                   /* frames that the retrieval looks back */
   int tile, overlap;            /* latents; tile 0: the frame in one piece */
 } DloralGeometry;
@@ -42,9 +44,13 @@ enum
   DLORAL_DECODE_X0,             /* f32 [h][w][c] */
   DLORAL_DECODE_HR,
   DLORAL_DECODE_OUT,            /* u8 [H][W][3] */
+  DLORAL_DECODE_MEMORY,         /* and following, where the decoder remembers:
+                                 * pairs, of the frame before and for the next */
 };
+
+/* first: of a frame without a past, for decoders that remember. */
 DloralGraph *dloral_decode_graph (const DloralModel * model,
-    const DloralGeometry * geometry, GError ** error);
+    const DloralGeometry * geometry, gboolean first, GError ** error);
 
 /* The step between them with `past` earlier frames to look back at. Without
  * any, a frame is its own predecessor, flow zero. strengths: of the adapters. */

@@ -2,8 +2,9 @@
  * the three stages in order.
  *
  * State in time is exactly the latents of the frames that the retrieval looks
- * back at, and their pictures at latent size; both live in a ring with those of
- * the current frame, so every frame is encoded once.
+ * back at, and their pictures at latent size, which live in a ring with those of
+ * the current frame, so that every frame is encoded once; and what a decoder
+ * remembers of the frame before.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -36,6 +37,7 @@ struct _DloralStream
 
   /* Compiled stages; device memory. Touched by whoever computes. */
   Stage encode, decode;
+  Stage decode_first;           /* without a past; if the decoder remembers */
   DloralRestorer *restorer;
   GPtrArray *memory;            /* of the device, for freeing */
   gsize memory_size;
@@ -45,6 +47,11 @@ struct _DloralStream
   gpointer small[DLORAL_MAX_WINDOW + 1], latent[DLORAL_MAX_WINDOW + 1];
   int current;                  /* index into small, latent */
   int n_past;                   /* frames of this scene before, in the ring */
+  /* What the decoder remembers, one an entry, of the frame before and of this
+   * one in turn; owned by `memory`. */
+  GPtrArray *remembered[2];
+  int remembering;              /* which of them is this frame's */
+  gboolean remembers;           /* the other one is the frame's before */
   gboolean have_flow;           /* of the last frame */
   DloralScene scene;
 
@@ -124,13 +131,21 @@ restore (DloralStream *s, DloralFrame *f)
 static gboolean
 decode (DloralStream *s, DloralFrame *f)
 {
-  gpointer bindings[] = {
-    [DLORAL_DECODE_X0] = s->x0,
-    [DLORAL_DECODE_HR] = s->hr,
-    [DLORAL_DECODE_OUT] = (gpointer) f->hr,
-  };
+  guint n = s->remembered[0]->len;
+  const Stage *stage = n > 0 && !s->remembers ? &s->decode_first : &s->decode;
+  gpointer *bindings = g_newa (gpointer, DLORAL_DECODE_MEMORY + 2 * n);
 
-  if (run (s, s->decode.plan, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
+  bindings[DLORAL_DECODE_X0] = s->x0;
+  bindings[DLORAL_DECODE_HR] = s->hr;
+  bindings[DLORAL_DECODE_OUT] = (gpointer) f->hr;
+  s->remembering = !s->remembering;
+  for (guint i = 0; i < n; i++) {
+    bindings[DLORAL_DECODE_MEMORY + 2 * i] =
+        s->remembered[!s->remembering]->pdata[i];
+    bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] =
+        s->remembered[s->remembering]->pdata[i];
+  }
+  if (run (s, stage->plan, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
           &f->error))
     return TRUE;
   f->plain = g_error_matches (f->error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE);
@@ -153,14 +168,14 @@ begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
 static void
 compute (DloralStream *s, DloralFrame *f, gboolean forget)
 {
-  if (begins_scene (s, f, f->discont || forget))
+  if (begins_scene (s, f, f->discont || forget)) {
     s->n_past = 0;
+    s->remembers = FALSE;
+  }
   f->plain = FALSE;
   s->current = (s->current + 1) % (s->geo.window + 1);
-  if (encode (s, f) && restore (s, f) && decode (s, f))
-    s->n_past = MIN (s->n_past + 1, s->geo.window);
-  else
-    s->n_past = 0;
+  s->remembers = encode (s, f) && restore (s, f) && decode (s, f);
+  s->n_past = s->remembers ? MIN (s->n_past + 1, s->geo.window) : 0;
 }
 
 /* What was made of new conditions comes in between two frames. */
@@ -341,7 +356,10 @@ compile (DloralStream *s, const DloralConditions *conditions, GError **error)
       && compile_stage (s, &s->encode,
       dloral_encode_graph (s->model, &s->geo, error), error)
       && compile_stage (s, &s->decode,
-      dloral_decode_graph (s->model, &s->geo, error), error);
+      dloral_decode_graph (s->model, &s->geo, FALSE, error), error)
+      && (s->decode.graph->n_bindings == DLORAL_DECODE_MEMORY
+      || compile_stage (s, &s->decode_first,
+          dloral_decode_graph (s->model, &s->geo, TRUE, error), error));
 }
 
 /* Plans of a stream run one after another: one arena serves all. */
@@ -353,6 +371,9 @@ allocate_arena (DloralStream *s, GError **error)
   s->arena_size = MAX (dloral_restorer_get_arena_size (s->restorer),
       MAX (backend->plan_get_arena_size (s->encode.plan),
           backend->plan_get_arena_size (s->decode.plan)));
+  if (s->decode_first.plan)
+    s->arena_size = MAX (s->arena_size,
+        backend->plan_get_arena_size (s->decode_first.plan));
   s->arena_size = MAX (s->arena_size, DLORAL_ALIGN);
   s->arena = allocate (s, s->arena_size, error);
   return s->arena != NULL;
@@ -385,6 +406,22 @@ allocate_state (DloralStream *s, GError **error)
       && allocate_bound (s, &s->aligned, restore, DLORAL_RESTORE_ALIGNED, error)
       && allocate_bound (s, &s->fused, restore, DLORAL_RESTORE_FUSED, error)
       && allocate_bound (s, &s->x0, restore, DLORAL_RESTORE_X0, error);
+}
+
+/* What the decoder remembers, of the frame before and of this one. */
+static gboolean
+allocate_remembered (DloralStream *s, GError **error)
+{
+  const DloralGraph *g = s->decode.graph;
+
+  for (int i = DLORAL_DECODE_MEMORY; i < g->n_bindings; i++) {
+    gpointer memory;
+
+    if (!allocate_bound (s, &memory, g, i, error))
+      return FALSE;
+    g_ptr_array_add (s->remembered[(i - DLORAL_DECODE_MEMORY) % 2], memory);
+  }
+  return TRUE;
 }
 
 static gboolean
@@ -437,7 +474,7 @@ static void
 stream_clear (DloralStream *s)
 {
   const DloralBackend *backend = s->model->backend;
-  Stage *stages[] = { &s->encode, &s->decode };
+  Stage *stages[] = { &s->encode, &s->decode, &s->decode_first };
 
   for (guint i = 0; i < G_N_ELEMENTS (stages); i++) {
     if (stages[i]->plan)
@@ -449,6 +486,8 @@ stream_clear (DloralStream *s)
   for (guint i = 0; i < s->memory->len; i++)
     backend->free (s->model->device, s->memory->pdata[i]);
   g_ptr_array_set_size (s->memory, 0);
+  g_ptr_array_set_size (s->remembered[0], 0);
+  g_ptr_array_set_size (s->remembered[1], 0);
   s->memory_size = 0;
   g_queue_clear (&s->idle);
   g_clear_pointer (&s->slots, g_free);
@@ -464,7 +503,8 @@ stream_build (DloralStream *s, const DloralStreamParams *params, int tile,
   s->geo.overlap = params->tile_overlap > 0 ? params->tile_overlap :
       tile * DLORAL_TILE_OVERLAP / DLORAL_TILE_SIZE;
   if (compile (s, &params->conditions, error) && allocate_arena (s, error) &&
-      allocate_state (s, error) && allocate_slots (s, error))
+      allocate_state (s, error) && allocate_remembered (s, error) &&
+      allocate_slots (s, error))
     return TRUE;
   stream_clear (s);
   return FALSE;
@@ -508,6 +548,8 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   s->async_depth = params->async_depth;
   s->scene_cut_threshold = params->scene_cut_threshold;
   s->memory = g_ptr_array_new ();
+  s->remembered[0] = g_ptr_array_new ();
+  s->remembered[1] = g_ptr_array_new ();
   g_mutex_init (&s->lock);
   g_cond_init (&s->changed);
   dloral_scene_init (&s->scene, params->height, (gsize) params->width * 3);
@@ -563,6 +605,8 @@ dloral_stream_free (DloralStream *s)
   g_queue_clear (&s->submitted);
   g_queue_clear (&s->finished);
   g_ptr_array_unref (s->memory);
+  g_ptr_array_unref (s->remembered[0]);
+  g_ptr_array_unref (s->remembered[1]);
   dloral_scene_clear (&s->scene);
   dloral_model_unref (s->model);
   g_mutex_clear (&s->lock);

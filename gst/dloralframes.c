@@ -113,6 +113,7 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     .height = in->height,
     .color_fix = state->settings.color_fix,
     .async_depth = state->settings.async_depth,
+    .vae = state->settings.vae,
     .temporal_window = state->settings.temporal_window,
     .tile_size = state->settings.tile_size,
     .tile_overlap = state->settings.tile_overlap,

@@ -11,6 +11,7 @@
 #define DEFAULT_THREADS 0
 #define DEFAULT_ASYNC_DEPTH 2
 #define DEFAULT_COLOR_FIX DLORAL_COLOR_FIX_AUTO
+#define DEFAULT_VAE DLORAL_VAE_FULL
 #define DEFAULT_CONSISTENCY_STRENGTH 1.0
 #define DEFAULT_DETAIL_STRENGTH 1.0
 #define DEFAULT_TEMPORAL_WINDOW 1
@@ -32,6 +33,7 @@ enum
   PROP_THREADS,
   PROP_ASYNC_DEPTH,
   PROP_COLOR_FIX,
+  PROP_VAE,
   PROP_CONSISTENCY_STRENGTH,
   PROP_DETAIL_STRENGTH,
   PROP_TEMPORAL_WINDOW,
@@ -50,6 +52,7 @@ gst_dloral_init_settings (DloralSettings * settings)
     .threads = DEFAULT_THREADS,
     .async_depth = DEFAULT_ASYNC_DEPTH,
     .color_fix = DEFAULT_COLOR_FIX,
+    .vae = DEFAULT_VAE,
     .temporal_window = DEFAULT_TEMPORAL_WINDOW,
     .tile_size = DEFAULT_TILE_SIZE,
     .tile_overlap = DEFAULT_TILE_OVERLAP,
@@ -85,6 +88,9 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       break;
     case PROP_COLOR_FIX:
       settings->color_fix = g_value_get_enum (value);
+      break;
+    case PROP_VAE:
+      settings->vae = g_value_get_enum (value);
       break;
     case PROP_CONSISTENCY_STRENGTH:
       settings->consistency_strength = g_value_get_double (value);
@@ -169,6 +175,9 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
       break;
     case PROP_COLOR_FIX:
       g_value_set_enum (value, settings->color_fix);
+      break;
+    case PROP_VAE:
+      g_value_set_enum (value, settings->vae);
       break;
     case PROP_CONSISTENCY_STRENGTH:
       g_value_set_double (value, settings->consistency_strength);
@@ -280,6 +289,20 @@ gst_dloral_install_properties (GObjectClass * klass)
           GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, ready));
 
   /**
+   * GstDloral:vae:
+   *
+   * What turns pictures into what the model works on, and back. The tiny one
+   * is many times faster and shows less detail; not every model file has it,
+   * the one that comes with the plugin does not.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_VAE,
+      g_param_spec_enum ("vae", "Coder",
+          "What turns pictures into what the model works on, and back",
+          GST_TYPE_DLORAL_VAE, DEFAULT_VAE, ready));
+
+  /**
    * GstDloral:consistency-strength:
    *
    * Share of the C-LoRA adapter, which learned to be steady in time: 0 leaves it
@@ -384,4 +407,5 @@ gst_dloral_install_properties (GObjectClass * klass)
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_DEVICE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_VAE, 0);
 }

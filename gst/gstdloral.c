@@ -86,7 +86,8 @@ gst_dloral_start (GstBaseTransform * trans)
       settings.async_depth > 0);
   g_mutex_unlock (&state->lock);
 
-  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params);
+  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params,
+      settings.vae);
   return TRUE;
 }
 

@@ -38,6 +38,7 @@ typedef struct
   guint threads;
   guint async_depth;
   DloralColorFix color_fix;
+  DloralVae vae;
   guint temporal_window;
   guint tile_size, tile_overlap;
   gdouble scene_cut_threshold;

@@ -33,11 +33,12 @@ static void
 check_tensors (const AgreementCase *c, DloralStream *stream, int frame)
 {
   static const char *const names[] = { "latent", "aligned", "fused", "flow" };
+  gboolean first = frame == 0 || agreement_case_is_cut (c, frame);
   float *eps, *x0;
   int h, w, channels;
 
   /* The first frame has no flow. */
-  for (guint i = 0; i < (frame > 0 ? 4 : 3); i++) {
+  for (guint i = 0; i < (first ? 3 : 4); i++) {
     float *x = agreement_dup_planes (stream, names[i], &h, &w, &channels);
 
     agreement_check_tensor (c->tensors, names[i], frame, x, h, w, channels);
@@ -57,7 +58,7 @@ restore_case (const AgreementCase *c, DloralPrecision precision,
     DloralColorFix fix, gboolean check)
 {
   DloralStreamParams params = {.width = c->width,.height = c->height,
-    .color_fix = fix, DLORAL_STREAM_DEFAULTS
+    .color_fix = fix,.vae = c->vae, DLORAL_STREAM_DEFAULTS
   };
   gsize lq_size = (gsize) c->width * c->height * 3;
   guint8 *hr = g_malloc (16 * lq_size * c->n_frames);
@@ -66,7 +67,7 @@ restore_case (const AgreementCase *c, DloralPrecision precision,
 
   for (int i = 0; i < c->n_frames; i++) {
     agreement_restore (stream, c->width, c->height, c->lq + i * lq_size,
-        hr + i * 16 * lq_size);
+        c->tensors && agreement_case_is_cut (c, i), hr + i * 16 * lq_size);
     if (check)
       check_tensors (c, stream, i);
   }
@@ -83,9 +84,12 @@ test_f32 (gconstpointer folder)
 
   for (guint i = 0; i < G_N_ELEMENTS (agreement_color_fixes); i++) {
     DloralColorFix fix = agreement_color_fixes[i];
-    g_autofree guint8 *hr = restore_case (c, DLORAL_PRECISION_F32, fix,
-        fix == DLORAL_COLOR_FIX_NONE);
+    g_autofree guint8 *hr = NULL;
 
+    if (c->pictures[fix] == NULL)
+      continue;
+    hr = restore_case (c, DLORAL_PRECISION_F32, fix,
+        fix == DLORAL_COLOR_FIX_NONE);
     agreement_check_pictures (agreement_color_fix_get_name (fix),
         hr + c->first_picture * picture_size, c->pictures[fix],
         (c->n_frames - c->first_picture) * picture_size);

@@ -11,8 +11,8 @@
 #define BOUND 1e-3
 
 void
-agreement_restore (DloralStream *stream, int width, int height, const guint8 *lq,
-    guint8 *hr)
+agreement_restore (DloralStream *stream, int width, int height,
+    const guint8 *lq, gboolean cut, guint8 *hr)
 {
   DloralFrame *frame = dloral_stream_acquire (stream);
 
@@ -20,6 +20,7 @@ agreement_restore (DloralStream *stream, int width, int height, const guint8 *lq
   for (int y = 0; y < height; y++)
     memcpy (frame->lq + y * frame->lq_stride, lq + (gsize) y * width * 3,
         (gsize) width * 3);
+  frame->discont = cut;
   dloral_stream_submit (stream, frame);
   g_assert_true (dloral_stream_collect (stream, TRUE) == frame);
   g_assert_no_error (frame->error);

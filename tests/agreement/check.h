@@ -9,9 +9,9 @@
 G_BEGIN_DECLS
 
 /* One frame through the stream; pictures are packed: lq [height][width][3], hr
- * [4·height][4·width][3]. */
+ * [4·height][4·width][3]. cut: nothing comes before it. */
 void agreement_restore (DloralStream * stream, int width, int height,
-    const guint8 * lq, guint8 * hr);
+    const guint8 * lq, gboolean cut, guint8 * hr);
 
 /* A tensor of the last frame, to be freed with g_free (): [c][h][w]. */
 float *agreement_dup_planes (DloralStream * stream, const char *name, int *h,

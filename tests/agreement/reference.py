@@ -16,6 +16,8 @@ from diffusers.models.autoencoders.vae import Decoder, Encoder
 from safetensors import safe_open
 from torch import nn
 
+import tiny
+
 SPYNET_LEVELS = 6
 
 
@@ -213,10 +215,11 @@ def places(length, n, overlap):
 
 
 class Dloral(nn.Module):
-    """The whole model, one frame at a time. look_back: how many earlier frames
-    the retrieval sees; tile, overlap: in latents, 0 for no tiles."""
+    """The whole model, one frame at a time; a tiny coder instead of the VAE
+    where there is one. look_back: how many earlier frames the retrieval sees;
+    tile, overlap: in latents, 0 for no tiles."""
 
-    def __init__(self, config, look_back=1, tile=0, overlap=0):
+    def __init__(self, config, tiny_vae=None, look_back=1, tile=0, overlap=0):
         super().__init__()
         self.look_back, self.tile, self.overlap = look_back, tile, overlap
         vae, unet = config["vae"], config["unet"]
@@ -224,6 +227,7 @@ class Dloral(nn.Module):
         self.downscale = vae.get("patch_size", 1) \
             * 2 ** (len(vae["block_out_channels"]) - 1)
         self.vae = Vae(vae)
+        self.tiny = tiny_vae
         self.unet = make_unet(unet)
         self.cfr = Cfr(vae["latent_channels"], config["cfr"],
                        config.get("spynet", {}))
@@ -237,6 +241,8 @@ class Dloral(nn.Module):
 
     def forget(self):
         self.past = []          # (latent, small), the newest first
+        if self.tiny:
+            self.tiny.forget()
 
     def fuse(self, latent, small, past):
         """Flow, aligned and fused latent."""
@@ -276,6 +282,20 @@ class Dloral(nn.Module):
                 total[part] += weights
         return sums / total
 
+    def encode(self, x):
+        """HR frame in [-1, 1] → latent as the UNet sees it."""
+        if self.tiny:
+            return self.tiny.encode(x)
+        return self.vae.encode(x) * self.config["vae"]["scaling_factor"]
+
+    def decode(self, x0, x):
+        """The way back; x: the upsampled LQ frame."""
+        if self.tiny:
+            return self.tiny.decode(x0)
+        vae = self.config["vae"]
+        out = self.vae.decode(x0 / vae["scaling_factor"])
+        return out + x if vae.get("lq_residual", False) else out
+
     def upsample(self, lq):
         """LQ frame u8 [h][w][3] → the HR frame u8, and the padded one in
         [-1, 1] as [1][3][H][W]."""
@@ -289,9 +309,8 @@ class Dloral(nn.Module):
     def restore(self, lq):
         """Intermediates of one frame, by name; `image` is in [0, 1], cropped,
         before the colour correction, `lq_hr` is the upsampled LQ frame."""
-        vae = self.config["vae"]
         hr, x = self.upsample(lq)
-        latent = self.vae.encode(x) * vae["scaling_factor"]
+        latent = self.encode(x)
         small = F.interpolate(x, scale_factor=1 / self.downscale,
                               mode="bicubic")
         flow = aligned = None
@@ -300,10 +319,7 @@ class Dloral(nn.Module):
         else:
             flow, aligned, fused, eps = self.step(latent, small, self.past)
         self.past = [(latent, small), *self.past][:self.look_back]
-        out = self.vae.decode((fused - eps) / vae["scaling_factor"])
-        if vae.get("lq_residual", False):
-            out = out + x
-        image = (out.clamp(-1, 1) + 1) / 2
+        image = (self.decode(fused - eps, x).clamp(-1, 1) + 1) / 2
         return dict(latent=latent, flow=flow, aligned=aligned, fused=fused,
                     eps=eps, image=image[:, :, :hr.shape[0], :hr.shape[1]],
                     lq_hr=hr)
@@ -387,7 +403,7 @@ def load(path, consistency=1, detail=1, **settings):
         state = {rename_old(k): f.get_tensor(k).float() for k in f.keys()}
     state = merge_adapters(state, {"consistency": consistency,
                                    "detail": detail})
-    model = Dloral(config, **settings)
+    model = Dloral(config, tiny.find(state), **settings)
     wanted = model.state_dict()
     state = {k: v.reshape(wanted[k].shape) if k in wanted else v
              for k, v in state.items()}

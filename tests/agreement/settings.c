@@ -86,7 +86,8 @@ restore_and_check (const AgreementCase *c, DloralStream *stream,
   int h, w, channels;
   float *x0;
 
-  agreement_restore (stream, c->width, c->height, c->lq + frame * lq_size, hr);
+  agreement_restore (stream, c->width, c->height, c->lq + frame * lq_size,
+      FALSE, hr);
   x0 = agreement_dup_planes (stream, "x0", &h, &w, &channels);
   agreement_check_tensor (results, "x0", frame, x0, h, w, channels);
 }
@@ -203,7 +204,7 @@ restore_still (const AgreementCase *c, DloralModel *model, const Setting *s,
 {
   DloralStream *stream = open_stream (model, c, s, 0);
 
-  agreement_restore (stream, c->width, c->height, c->lq, hr);
+  agreement_restore (stream, c->width, c->height, c->lq, FALSE, hr);
   dloral_stream_free (stream);
 }
 

@@ -137,7 +137,7 @@ build_conv (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.conv.stride = stride;
   op->u.conv.pad_top = pick (rand, 0, pad_h);
   op->u.conv.pad_left = pick (rand, 0, pad_w);
-  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_SILU);
+  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (pick (rand, 0, 1))
     add_src (c, op, dst_h, dst_w, out, pick_dtype (c, rand));
@@ -155,7 +155,7 @@ build_linear (DloralCase * c, DloralOp * op, GRand * rand)
 
   op->u.linear.geglu = pick (rand, 0, 2) == 0;
   if (!op->u.linear.geglu)
-    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_GELU);
+    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (!op->u.linear.geglu && pick (rand, 0, 1))
     add_src (c, op, h, w, out, pick_dtype (c, rand));
@@ -411,7 +411,7 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0},
   {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005},
   {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0},
-  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 0},
+  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6},
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0},
   {DLORAL_OP_UPSAMPLE, build_upsample, 30, TRUE, 0, 0},
   {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},

@@ -44,6 +44,8 @@ activate (double x, DloralAct act)
       return x / (1 + exp (-x));
     case DLORAL_ACT_GELU:
       return 0.5 * x * (1 + erf (x / sqrt (2)));
+    case DLORAL_ACT_TANH:
+      return tanh (x);
     default:
       return x;
   }

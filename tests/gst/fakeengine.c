@@ -80,6 +80,13 @@ dloral_model_open (const DloralModelParams * params, GError ** error)
   return model;
 }
 
+gboolean
+dloral_model_check_vae (const DloralModel * model, DloralVae vae,
+    GError ** error)
+{
+  return TRUE;
+}
+
 DloralModel *
 dloral_model_ref (DloralModel * model)
 {
