@@ -2,8 +2,8 @@
  * the three stages in order.
  *
  * State in time is exactly the previous frame's latent, its picture at latent
- * size and what a decoder remembers; all live in a ring of two, so every frame
- * is encoded once.
+ * size, and what a decoder may remember; all live in rings of two, so every
+ * frame is encoded once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -34,9 +34,10 @@ struct _DloralStream
   gpointer hr, x0, flow, aligned, fused;
   gpointer small[2], latent[2];
   GPtrArray *kv;                /* gpointer, owned by `memory` */
-  /* What the decoder remembers of a frame, one an entry; likewise. */
+  /* What the decoder remembers, one an entry, likewise: of the frame before,
+   * and of the one it decodes. */
   GPtrArray *remembered[2];
-  int current;                  /* index into small, latent, remembered */
+  int current;                  /* index into small, latent */
   gboolean have_past;
   gboolean first;               /* the last frame had no past */
 
@@ -104,18 +105,19 @@ restore (DloralStream *s, DloralFrame *f)
 static gboolean
 decode (DloralStream *s, DloralFrame *f)
 {
-  guint n = s->remembered[0]->len;
+  GPtrArray *past = s->remembered[0], *now = s->remembered[1];
+  guint n = now->len;
   gpointer *bindings = g_newa (gpointer, DLORAL_DECODE_MEMORY + 2 * n);
 
   bindings[DLORAL_DECODE_X0] = s->x0;
   bindings[DLORAL_DECODE_HR] = s->hr;
   bindings[DLORAL_DECODE_OUT] = (gpointer) f->hr;
   for (guint i = 0; i < n; i++) {
-    bindings[DLORAL_DECODE_MEMORY + 2 * i] =
-        s->remembered[!s->current]->pdata[i];
-    bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] =
-        s->remembered[s->current]->pdata[i];
+    bindings[DLORAL_DECODE_MEMORY + 2 * i] = past->pdata[i];
+    bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] = now->pdata[i];
   }
+  s->remembered[0] = now;
+  s->remembered[1] = past;
   return run (s, n > 0 && !s->have_past ? DLORAL_GRAPH_DECODE_FIRST :
       DLORAL_GRAPH_DECODE, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
       &f->error);
