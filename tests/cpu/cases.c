@@ -155,7 +155,7 @@ build_linear (DloralCase * c, DloralOp * op, GRand * rand)
 
   op->u.linear.geglu = pick (rand, 0, 2) == 0;
   if (!op->u.linear.geglu)
-    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_GELU);
+    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_QUICK_GELU);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (!op->u.linear.geglu && pick (rand, 0, 1))
     add_src (c, op, h, w, out, pick_dtype (c, rand));
@@ -226,6 +226,7 @@ build_attention (DloralCase * c, DloralOp * op, GRand * rand)
     op->n_src = 3;
     for (int i = 0; i < 3; i++)
       op->u.attention.first[i] = i * width;
+    op->u.attention.causal = pick (rand, 0, 1);
   } else {
     int keys = pick_of (rand, 3, 1, 77, 120), extra = pick_of (rand, 2, 0, 8);
 
