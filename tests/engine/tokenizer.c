@@ -259,8 +259,9 @@ static void
 test_fuzz (void)
 {
   static const char *const words[] = { "expected", "found", NULL };
-  g_autofree char *text[2] = { dup_text ("tokenizer.vocab.json"),
-    dup_text ("tokenizer.merges.txt") };
+  g_autofree char *vocab = dup_text ("tokenizer.vocab.json");
+  g_autofree char *merges = dup_text ("tokenizer.merges.txt");
+  const char *text[2] = { vocab, merges };
   GRand *rand = g_rand_new_with_seed (SEED);
   int opened = 0;
 
