@@ -42,6 +42,9 @@ void dloral_model_unref (DloralModel * model);
 gboolean dloral_model_check_vae (const DloralModel * model, DloralVae vae,
     GError ** error);
 
+/* Whether the file has a text encoder and a tokenizer to read a prompt with. */
+gboolean dloral_model_has_text_encoder (const DloralModel * model);
+
 /* Owned by the model. */
 const DloralConfig *dloral_model_get_config (const DloralModel * model);
 /* "cpu"; and the type it computes in ("f32", "bf16"). Static strings. */
@@ -53,7 +56,8 @@ const char *dloral_model_get_precision_name (const DloralModel * model);
 /* What steers the restoration, and may change from one frame to the next. */
 typedef struct
 {
-  const char *prompt;           /* NULL: the one stored in the model file */
+  const char *prompt;           /* NULL: the one stored in the model file; any
+                                 * other only where that has a text encoder */
   double consistency_strength;  /* of C-LoRA, 0 … 2; 1: as it was trained */
   double detail_strength;       /* of D-LoRA, likewise */
 } DloralConditions;

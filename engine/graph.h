@@ -63,6 +63,7 @@ typedef enum
   DLORAL_ACT_RELU,
   DLORAL_ACT_SILU,
   DLORAL_ACT_GELU,              /* erf form */
+  DLORAL_ACT_QUICK_GELU,        /* x · sigmoid (1.702 · x) */
   DLORAL_ACT_TANH,
 } DloralAct;
 
@@ -128,8 +129,10 @@ typedef struct
 
     /* dst[n][heads · d] = softmax (scale · q kᵀ) v, head by head. Sources are
      * query, key, value; each starts at channel `first` of its source, so that
-     * one fused projection can feed all three. Scores and softmax in f32. */
-    struct { int heads, head_dim; float scale; int first[3]; } attention;
+     * one fused projection can feed all three. Scores and softmax in f32.
+     * causal: query i sees keys 0 … i only; there are as many as queries. */
+    struct { int heads, head_dim; float scale; int first[3]; gboolean causal; }
+        attention;
 
     /* dst[c] = resized · gain[c % 4] + offset[c % 4], f32 in and out except
      * NEAREST, which copies any type and ignores gain and offset. */

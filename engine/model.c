@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stages.h"
-
-#define MAX_TOKENS 4096
+#include "text.h"
 
 static GMutex registry_lock;
 static GList *registry;         /* DloralModel, those with references */
@@ -60,7 +59,7 @@ read_prompt_length (DloralModel *model, GError **error)
     return TRUE;
   entry = dloral_safetensors_find (model->file, "prompt_embeds");
   shape[0] = entry && entry->rank == 2 ?
-      CLAMP (entry->shape[0], 1, MAX_TOKENS) : 77;
+      CLAMP (entry->shape[0], 1, DLORAL_MAX_TOKENS) : 77;
   if (!dloral_safetensors_require (model->file, "prompt_embeds", 2, shape,
           error))
     return FALSE;
@@ -107,7 +106,7 @@ model_new (const DloralModelParams *params, char *path, GError **error)
   model->file = dloral_safetensors_open (path, error);
   if (model->file == NULL ||
       !dloral_config_read (&model->config, model->file, error) ||
-      !read_prompt_length (model, error))
+      !read_prompt_length (model, error) || !dloral_text_check (model, error))
     goto fail;
   model->device = model->backend->open (params->precision, params->threads,
       error);

@@ -4,6 +4,8 @@
  */
 #include "restorer.h"
 
+#include "text.h"
+
 #include <string.h>
 
 #define MAX_STEPS (DLORAL_MAX_WINDOW + 1)
@@ -39,17 +41,19 @@ compile (DloralRestorer *r, const DloralGeometry *geo,
 
 /* --- The prompt ------------------------------------------------------------- */
 
-/* [tokens][cross_attention_dim], to be freed with g_free (). */
-static float *
-read_stored_prompt (const DloralModel *model)
+/* embeds [tokens][cross_attention_dim]: the prompt's, or the stored one's. */
+static gboolean
+embed_prompt (DloralModel *model, const char *prompt, float *embeds,
+    GError **error)
 {
-  const DloralEntry *entry =
+  const DloralEntry *stored =
       dloral_safetensors_find (model->file, "prompt_embeds");
-  gsize n = entry->shape[0] * entry->shape[1];
-  float *embeds = g_new (float, n);
 
-  dloral_entry_read_f32 (entry, 0, n, embeds);
-  return embeds;
+  if (prompt)
+    return dloral_text_encode (model, prompt, embeds, error);
+  dloral_entry_read_f32 (stored, 0, stored->shape[0] * stored->shape[1],
+      embeds);
+  return TRUE;
 }
 
 static gboolean
@@ -83,17 +87,20 @@ run_once (DloralModel *m, DloralPlan *plan, gpointer const *bindings,
 
 /* Keys and values of the prompt. */
 static gboolean
-run_condition (DloralRestorer *r, const DloralGraph *g, GError **error)
+run_condition (DloralRestorer *r, const DloralGraph *g, const char *prompt,
+    GError **error)
 {
   DloralModel *m = r->model;
-  g_autofree float *prompt = read_stored_prompt (m);
+  g_autofree float *embeds = g_new (float,
+      (gsize) m->tokens * m->config.unet.cross_attention_dim);
   g_autofree gpointer *bindings = g_new0 (gpointer, g->n_bindings);
   DloralPlan *plan;
   gboolean ok;
 
-  if (!allocate_kv (r, g, error))
+  if (!embed_prompt (m, prompt, embeds, error) ||
+      !allocate_kv (r, g, error))
     return FALSE;
-  bindings[DLORAL_CONDITION_PROMPT] = prompt;
+  bindings[DLORAL_CONDITION_PROMPT] = embeds;
   for (guint i = 0; i < r->kv->len; i++)
     bindings[DLORAL_CONDITION_KV + i] = r->kv->pdata[i];
   plan = m->backend->compile (m->device, g, error);
@@ -105,15 +112,15 @@ run_condition (DloralRestorer *r, const DloralGraph *g, GError **error)
 
 static gboolean
 condition (DloralRestorer *r, const DloralGeometry *geo,
-    const double *strengths, GError **error)
+    const double *strengths, const char *prompt, GError **error)
 {
   DloralGraph *g;
   gboolean ok;
 
   if (r->model->tokens == 0)
-    return TRUE;
+    return prompt == NULL || embed_prompt (r->model, prompt, NULL, error);
   g = dloral_condition_graph (r->model, geo, strengths, error);
-  ok = g && run_condition (r, g, error);
+  ok = g && run_condition (r, g, prompt, error);
   dloral_graph_free (g);
   return ok;
 }
@@ -147,7 +154,7 @@ dloral_restorer_new (DloralModel *model, const DloralGeometry *geo,
   r->model = dloral_model_ref (model);
   r->kv = g_ptr_array_new ();
   if (!compile (r, geo, strengths, error) ||
-      !condition (r, geo, strengths, error)) {
+      !condition (r, geo, strengths, conditions->prompt, error)) {
     dloral_restorer_free (r);
     return NULL;
   }

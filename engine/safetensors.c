@@ -409,7 +409,8 @@ read_header (DloralSafetensors * file, const char *text, gsize length,
 {
   /* Our own copy: what was screened is what gets parsed. */
   char *copy = g_strndup (text, length), *problem;
-  JsonObject *header = dloral_json_parse (copy, length, &problem);
+  JsonObject *header = dloral_json_parse (copy, length, DLORAL_JSON_KEYS,
+      &problem);
   JsonObjectIter iter;
   const char *name;
   JsonNode *node;

@@ -7,8 +7,6 @@
 
 #include "dloralerror.h"
 
-#include <string.h>
-
 #define GST_CAT_DEFAULT gst_dloral_debug
 
 /* Frames are converted by at most this many threads in each direction. */
@@ -16,11 +14,13 @@
 
 /* --- The engine's stream ------------------------------------------------- */
 
-static void
+/* Whether conditions have changed since the stream was begun. */
+static gboolean
 gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
     const GstVideoInfo * in)
 {
   DloralState *state = &self->state;
+  gboolean retune;
   DloralTuner *old_tuner;
   DloralStream *old;
 
@@ -30,6 +30,7 @@ gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
   state->stream = stream;
   state->tuner = stream ?
       dloral_tuner_new (GST_ELEMENT_CAST (self), stream) : NULL;
+  retune = state->retune;
   if (stream && state->flushing)
     dloral_stream_set_flushing (stream, TRUE);
   g_mutex_unlock (&state->lock);
@@ -38,16 +39,31 @@ gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
   state->stream_height = stream ? in->height : 0;
   g_clear_pointer (&old_tuner, dloral_tuner_free);
   g_clear_pointer (&old, dloral_stream_free);
+  return retune;
 }
 
-static void
-gst_dloral_get_conditions (GstDloral * self, DloralConditions * conditions)
+/* As they are set now. The prompt is returned, to be freed; FALSE: there is one,
+ * but the model has nothing to read it with. With the lock. */
+static gboolean
+gst_dloral_dup_conditions (GstDloral * self, DloralConditions * conditions)
 {
+  gboolean ok;
+
   GST_OBJECT_LOCK (self);
-  conditions->prompt = NULL;
+  ok = self->settings.prompt == NULL || self->state.reads_prompts;
+  conditions->prompt = ok ? g_strdup (self->settings.prompt) : NULL;
   conditions->consistency_strength = self->settings.consistency_strength;
   conditions->detail_strength = self->settings.detail_strength;
   GST_OBJECT_UNLOCK (self);
+  return ok;
+}
+
+static void
+gst_dloral_warn_of_prompt (GstDloral * self)
+{
+  GST_ELEMENT_WARNING (self, LIBRARY, SETTINGS,
+      ("The model file has no text encoder to read the prompt with; what is "
+          "stored in the file is used instead."), (NULL));
 }
 
 void
@@ -55,12 +71,19 @@ gst_dloral_tune (GstDloral * self)
 {
   DloralState *state = &self->state;
   DloralConditions conditions;
+  gboolean readable = TRUE;
 
   g_mutex_lock (&state->lock);
-  gst_dloral_get_conditions (self, &conditions);
-  if (state->tuner)
+  state->retune = TRUE;
+  if (state->tuner) {
+    readable = gst_dloral_dup_conditions (self, &conditions);
     dloral_tuner_set (state->tuner, &conditions);
+    g_free ((gchar *) conditions.prompt);
+  }
   g_mutex_unlock (&state->lock);
+
+  if (!readable)
+    gst_dloral_warn_of_prompt (self);
 }
 
 void
@@ -119,23 +142,28 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     .tile_overlap = state->settings.tile_overlap,
     .scene_cut_threshold = state->settings.scene_cut_threshold,
   };
-  DloralConditions now;
   DloralStream *stream;
   GError *error = NULL;
+  gboolean readable;
 
-  gst_dloral_get_conditions (self, &params.conditions);
+  g_mutex_lock (&state->lock);
+  state->reads_prompts = dloral_model_has_text_encoder (model);
+  state->retune = FALSE;
+  readable = gst_dloral_dup_conditions (self, &params.conditions);
+  g_mutex_unlock (&state->lock);
+  if (!readable)
+    gst_dloral_warn_of_prompt (self);
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_START,
       "Preparing for frames of %dx%d", in->width, in->height);
   stream = dloral_stream_new (model, &params, &error);
+  g_free ((gchar *) params.conditions.prompt);
   if (!stream) {
     gst_dloral_post_stream_error (self, error);
     g_clear_error (&error);
     return FALSE;
   }
-  gst_dloral_set_stream (self, stream, in);
-  gst_dloral_get_conditions (self, &now);
-  if (memcmp (&now, &params.conditions, sizeof now) != 0)
-    gst_dloral_tune (self);     /* they changed before there was a tuner */
+  if (gst_dloral_set_stream (self, stream, in))
+    gst_dloral_tune (self);
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       "Ready for frames of %dx%d", in->width, in->height);
   return TRUE;

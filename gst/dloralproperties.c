@@ -34,6 +34,7 @@ enum
   PROP_ASYNC_DEPTH,
   PROP_COLOR_FIX,
   PROP_VAE,
+  PROP_PROMPT,
   PROP_CONSISTENCY_STRENGTH,
   PROP_DETAIL_STRENGTH,
   PROP_TEMPORAL_WINDOW,
@@ -92,6 +93,10 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
     case PROP_VAE:
       settings->vae = g_value_get_enum (value);
       break;
+    case PROP_PROMPT:
+      g_free (settings->prompt);
+      settings->prompt = g_value_dup_string (value);
+      break;
     case PROP_CONSISTENCY_STRENGTH:
       settings->consistency_strength = g_value_get_double (value);
       break;
@@ -115,7 +120,8 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       break;
   }
   GST_OBJECT_UNLOCK (object);
-  if (id == PROP_CONSISTENCY_STRENGTH || id == PROP_DETAIL_STRENGTH)
+  if (id == PROP_PROMPT || id == PROP_CONSISTENCY_STRENGTH
+      || id == PROP_DETAIL_STRENGTH)
     gst_dloral_tune (GST_DLORAL (object));
 }
 
@@ -178,6 +184,9 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
       break;
     case PROP_VAE:
       g_value_set_enum (value, settings->vae);
+      break;
+    case PROP_PROMPT:
+      g_value_set_string (value, settings->prompt);
       break;
     case PROP_CONSISTENCY_STRENGTH:
       g_value_set_double (value, settings->consistency_strength);
@@ -301,6 +310,20 @@ gst_dloral_install_properties (GObjectClass * klass)
       g_param_spec_enum ("vae", "Coder",
           "What turns pictures into what the model works on, and back",
           GST_TYPE_DLORAL_VAE, DEFAULT_VAE, ready));
+
+  /**
+   * GstDloral:prompt:
+   *
+   * What is to be seen, in words. Unset: the prompt stored in the model file. Acts
+   * on model files with a text encoder; others say so in a warning. A change while
+   * playing is prepared beside the frames and holds from some next frame on.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_PROMPT,
+      g_param_spec_string ("prompt", "Prompt",
+          "What is to be seen, in words (unset: what the model file says)",
+          NULL, playing));
 
   /**
    * GstDloral:consistency-strength:

@@ -66,6 +66,7 @@ gst_dloral_start (GstBaseTransform * trans)
   GST_OBJECT_LOCK (self);
   settings = self->settings;
   settings.model = g_strdup (self->settings.model);
+  settings.prompt = NULL;       /* read when a stream is made */
   GST_OBJECT_UNLOCK (self);
 
   params = (DloralModelParams) {
@@ -170,6 +171,7 @@ gst_dloral_finalize (GObject * object)
   GstDloral *self = GST_DLORAL (object);
 
   g_free (self->settings.model);
+  g_free (self->settings.prompt);
   g_mutex_clear (&self->state.lock);
   G_OBJECT_CLASS (gst_dloral_parent_class)->finalize (object);
 }

@@ -42,7 +42,8 @@ typedef struct
   guint temporal_window;
   guint tile_size, tile_overlap;
   gdouble scene_cut_threshold;
-  /* These two may change at any time; the copy in force is the tuner's. */
+  /* These may change at any time; those in force are the tuner's. */
+  gchar *prompt;                /* NULL: the model's own */
   gdouble consistency_strength, detail_strength;
 } DloralSettings;
 
@@ -74,6 +75,9 @@ typedef struct
   DloralPusher *pusher;
   DloralStream *stream;         /* NULL: to be made for the caps */
   DloralTuner *tuner;           /* of the stream */
+  gboolean reads_prompts;       /* the model does */
+  gboolean retune;              /* conditions were set since it was last cleared,
+                                 * while a stream was being made */
   gboolean flushing;
   gboolean live;                /* upstream, by the last latency query */
   DloralLatency latency;

@@ -256,6 +256,23 @@ dloral_group_norm (DloralBuilder *b, const char *prefix, DloralTensor *x,
   return y;
 }
 
+DloralTensor *
+dloral_layer_norm (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    float eps, DloralTensor *dst)
+{
+  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
+
+  if (dst == NULL)
+    dst = dloral_graph_tensor (b->g, x->h, x->w, x->c, b->g->act_dtype);
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_LAYER_NORM, .scope = prefix, .n_src = 1, .src = { x },
+      .dst = dst, .weight = dloral_builder_weight (b, weight, x->c, 1, 1, 1),
+      .bias = dloral_builder_weight (b, bias, x->c, 1, 1, 1),
+      .u.layer_norm = { eps } });
+  return dst;
+}
+
 /* conv1's bias with the projected time embedding: the timestep is fixed, so
  * time_emb_proj (silu (emb)) is a constant of the layer. */
 static const DloralWeight *

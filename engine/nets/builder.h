@@ -104,6 +104,11 @@ DloralTensor *dloral_group_norm (DloralBuilder * b, const char *prefix,
     DloralTensor * x, DloralTensor * skip, int groups, float eps,
     DloralAct act);
 
+/* Over the channels of every position. dst: write here instead of a new tensor
+ * (NULL). */
+DloralTensor *dloral_layer_norm (DloralBuilder * b, const char *prefix,
+    DloralTensor * x, float eps, DloralTensor * dst);
+
 /* ResnetBlock2D: of x, or of x and skip side by side, to c channels. Adds the
  * builder's time embedding where it has one. */
 DloralTensor *dloral_resnet (DloralBuilder * b, const char *prefix,

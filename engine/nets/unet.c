@@ -67,22 +67,6 @@ embed_timestep (DloralBuilder *b)
 /* --- Transformer blocks ---------------------------------------------------- */
 
 static DloralTensor *
-layer_norm (DloralBuilder *b, const char *prefix, DloralTensor *x)
-{
-  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
-  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
-  DloralTensor *y =
-      dloral_graph_tensor (b->g, x->h, x->w, x->c, b->g->act_dtype);
-
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_LAYER_NORM, .scope = prefix, .n_src = 1, .src = { x },
-      .dst = y, .weight = dloral_builder_weight (b, weight, x->c, 1, 1, 1),
-      .bias = dloral_builder_weight (b, bias, x->c, 1, 1, 1),
-      .u.layer_norm = { EPS } });
-  return y;
-}
-
-static DloralTensor *
 attention_out (DloralBuilder *b, const char *prefix, DloralTensor *h,
     DloralTensor *residual)
 {
@@ -172,10 +156,12 @@ transformer_block (DloralBuilder *b, const char *prefix, DloralTensor *x,
   g_autofree char *attn2 = g_strconcat (prefix, ".attn2", NULL);
   g_autofree char *ff = g_strconcat (prefix, ".ff", NULL);
 
-  x = self_attention (b, attn1, layer_norm (b, norm1, x), x, heads);
+  x = self_attention (b, attn1, dloral_layer_norm (b, norm1, x, EPS, NULL), x,
+      heads);
   if (b->config->unet.cross_attention_dim > 0)
-    x = cross_attention (b, attn2, layer_norm (b, norm2, x), x, heads, tokens);
-  return feed_forward (b, ff, layer_norm (b, norm3, x), x);
+    x = cross_attention (b, attn2,
+        dloral_layer_norm (b, norm2, x, EPS, NULL), x, heads, tokens);
+  return feed_forward (b, ff, dloral_layer_norm (b, norm3, x, EPS, NULL), x);
 }
 
 /* Transformer2DModel: projections are 1×1 convolutions or linear layers, which

@@ -226,6 +226,7 @@ build_attention (DloralCase * c, DloralOp * op, GRand * rand)
     op->n_src = 3;
     for (int i = 0; i < 3; i++)
       op->u.attention.first[i] = i * width;
+    op->u.attention.causal = pick (rand, 0, 1);
   } else {
     int keys = pick_of (rand, 3, 1, 77, 120), extra = pick_of (rand, 2, 0, 8);
 
@@ -405,7 +406,7 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03},
   {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01},
   {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01},
-  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.02},
+  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.03},
   {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0},
   {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005},
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0},

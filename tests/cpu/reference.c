@@ -42,6 +42,8 @@ activate (double x, DloralAct act)
       return MAX (x, 0);
     case DLORAL_ACT_SILU:
       return x / (1 + exp (-x));
+    case DLORAL_ACT_QUICK_GELU:
+      return x / (1 + exp (-1.702 * x));
     case DLORAL_ACT_GELU:
       return 0.5 * x * (1 + erf (x / sqrt (2)));
     case DLORAL_ACT_TANH:
@@ -135,7 +137,7 @@ attend (const DloralOp * op, const double *const *src, double *dst, gsize i,
     int head, double *score)
 {
   const DloralTensor *k = op->src[1], *v = op->src[2];
-  gsize keys = (gsize) k->h * k->w;
+  gsize keys = op->u.attention.causal ? i + 1 : (gsize) k->h * k->w;
   int d = op->u.attention.head_dim;
   const int *first = op->u.attention.first;
   const double *q = src[0] + i * op->src[0]->c + first[0] + head * d;

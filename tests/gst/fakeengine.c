@@ -115,6 +115,12 @@ dloral_model_get_precision_name (const DloralModel * model)
   return "u8";
 }
 
+gboolean
+dloral_model_has_text_encoder (const DloralModel * model)
+{
+  return fake_engine.text_encoder;
+}
+
 /* --- Frames -------------------------------------------------------------- */
 
 static void
@@ -205,6 +211,7 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
   s = g_new0 (DloralStream, 1);
   s->model = dloral_model_ref (model);
   s->params = *params;
+  s->params.conditions.prompt = g_intern_string (params->conditions.prompt);
   g_mutex_init (&s->lock);
   g_cond_init (&s->cond);
   s->n_slots = MAX (1, params->async_depth) + 1;
@@ -256,7 +263,7 @@ dloral_stream_set_conditions (DloralStream * s,
   }
   g_mutex_lock (&s->lock);
   s->params.conditions = *conditions;
-  s->params.conditions.prompt = NULL;
+  s->params.conditions.prompt = g_intern_string (conditions->prompt);
   g_mutex_unlock (&s->lock);
   g_atomic_int_inc (&fake_engine.changes);
   return TRUE;

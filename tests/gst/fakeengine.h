@@ -17,6 +17,7 @@ typedef struct
   gulong open_us;               /* dloral_model_open () takes so long */
   gint frame_us;                /* atomic: one frame takes so long */
   guint failing_frame;          /* this submitted frame of a stream fails */
+  gboolean text_encoder;        /* models have one */
   gboolean plain;               /* no result is a number */
   gboolean fail_stream;         /* dloral_stream_new () fails */
   gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */

@@ -134,6 +134,69 @@ GST_START_TEST (test_change_fails)
 
 GST_END_TEST;
 
+/* A prompt goes to models that read it; others say so, and all else is done. */
+GST_START_TEST (test_prompt)
+{
+  GstHarness *h;
+
+  harness_setup ();
+  fake_engine.text_encoder = TRUE;
+  h = harness_new (SMALL_CAPS, "prompt=snow");
+  push_and_pull (h, 0);
+  fail_unless_equals_string (fake_engine.params.conditions.prompt, "snow");
+  gst_harness_set (h, "dloral", "prompt", "rain, fog", NULL);
+  harness_wait_for (&fake_engine.changes, 1);
+  push_and_pull (h, 1);
+  fail_unless_equals_string (fake_engine.params.conditions.prompt,
+      "rain, fog");
+  gst_harness_set (h, "dloral", "prompt", NULL, NULL);
+  harness_wait_for (&fake_engine.changes, 2);
+  push_and_pull (h, 2);
+  fail_unless (fake_engine.params.conditions.prompt == NULL);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
+static void
+expect_settings_warning (GstBus * bus)
+{
+  GstMessage *message = gst_bus_timed_pop_filtered (bus, 10 * GST_SECOND,
+      GST_MESSAGE_WARNING);
+  GError *error;
+
+  fail_unless (message != NULL);
+  gst_message_parse_warning (message, &error, NULL);
+  fail_unless (g_error_matches (error, GST_LIBRARY_ERROR,
+          GST_LIBRARY_ERROR_SETTINGS));
+  g_error_free (error);
+  gst_message_unref (message);
+}
+
+GST_START_TEST (test_prompt_unread)
+{
+  GstHarness *h;
+  GstBus *bus;
+
+  harness_setup ();
+  h = harness_new (SMALL_CAPS, "prompt=snow detail-strength=0.5");
+  bus = harness_get_bus (h);
+  push_and_pull (h, 0);
+  expect_settings_warning (bus);
+  fail_unless (fake_engine.params.conditions.prompt == NULL);
+  fail_unless_equals_float (fake_engine.params.conditions.detail_strength,
+      0.5);
+  gst_harness_set (h, "dloral", "prompt", "rain", NULL);
+  expect_settings_warning (bus);
+  push_and_pull (h, 1);
+  fail_unless (fake_engine.params.conditions.prompt == NULL);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bus);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
 static Suite *
 settings_suite (void)
 {
@@ -146,6 +209,8 @@ settings_suite (void)
   tcase_add_test (tc, test_change);
   tcase_add_test (tc, test_many_changes);
   tcase_add_test (tc, test_change_fails);
+  tcase_add_test (tc, test_prompt);
+  tcase_add_test (tc, test_prompt_unread);
   return s;
 }
 
