@@ -451,31 +451,41 @@ put_words (Output *out, const char *text, gsize length)
   }
 }
 
+/* The longest of begin and end that the text at p begins with, or NULL. */
+static const Special *
+find_special (const DloralTokenizer *t, const char *p)
+{
+  const Special *found = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (t->specials); i++) {
+    const Special *s = &t->specials[i];
+
+    if (g_str_has_prefix (p, s->text)
+        && (!found || strlen (s->text) > strlen (found->text)))
+      found = s;
+  }
+  return found;
+}
+
 /* Text that may hold begin and end. */
 static void
 put_normalised (Output *out, const char *text, gsize length)
 {
   g_autofree char *normal = normalise (text, length);
-  const char *start = normal;
+  const char *start = normal, *p = normal;
 
-  for (const char *p = normal; *p; p++) {
-    const Special *found = NULL;
+  while (*p) {
+    const Special *found = find_special (out->t, p);
 
-    for (guint i = 0; i < G_N_ELEMENTS (out->t->specials); i++) {
-      const Special *s = &out->t->specials[i];
-
-      if (g_str_has_prefix (p, s->text)
-          && (!found || strlen (s->text) > strlen (found->text)))
-        found = s;
-    }
-    if (found == NULL)
+    if (found == NULL) {
+      p++;
       continue;
+    }
     put_words (out, start, p - start);
     put (out, found->id);
-    start = p + strlen (found->text);
-    p = start - 1;
+    start = p += strlen (found->text);
   }
-  put_words (out, start, strlen (start));
+  put_words (out, start, p - start);
 }
 
 /* Begin or end may be the padding token, too. */

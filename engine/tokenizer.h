@@ -1,12 +1,13 @@
 /* CLIP's byte-pair encoding: from a prompt to token ids.
  *
  * The ids are those of transformers' fast tokenizer (CLIPTokenizerFast, what
- * AutoTokenizer gives). The slow one differs where it has ftfy mend the text
- * first, or without ftfy drops control characters and sets CJK characters
- * apart; we do neither. Special tokens inside the text count as such, the
- * padding token too: in SD 2.1 that is "!", whose id in a text is therefore
- * that of padding. Unicode is GLib's, which knows younger characters: they may
- * count as other signs there, and their combining marks keep their order.
+ * AutoTokenizer gives). The slow one has ftfy mend the text first, or without
+ * ftfy drops control characters and sets CJK characters apart, and it lowers a
+ * final sigma as such; we do none of that. Special tokens inside the text count
+ * as such, the padding token too: in SD 2.1 that is "!", whose id in a text is
+ * therefore that of padding. Unicode is GLib's, which knows younger characters:
+ * they may count as other signs there, and their combining marks keep their
+ * order.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
