@@ -28,7 +28,8 @@ get_fixture (const char *name)
 static DloralModel *
 open_model (const char *path, GError **error)
 {
-  return dloral_model_open (&(DloralModelParams) { .path = path }, error);
+  return dloral_model_open (&(DloralModelParams) { .path = path,
+      .precision = DLORAL_PRECISION_F32 }, error);
 }
 
 /* Copies the model with the first `from` replaced; the path, to be freed. */
@@ -156,6 +157,88 @@ restore_frames (DloralModel *model)
   }
   dloral_stream_free (s);
   return sum;
+}
+
+/* One picture of a pattern, to be freed. change: to this prompt, before. */
+static guint8 *
+restore_frame (DloralStream *s, const char *prompt, gboolean change)
+{
+  const DloralConditions conditions = { prompt, 1, 1 };
+  GError *error = NULL;
+  guint8 *picture;
+  DloralFrame *f;
+
+  if (change)
+    dloral_stream_set_conditions (s, &conditions, &error);
+  g_assert_no_error (error);
+  f = dloral_stream_acquire (s);
+  for (gsize i = 0; i < SIDE * f->lq_stride; i++)
+    f->lq[i] = (guint8) (i * 3);
+  f->discont = TRUE;
+  dloral_stream_submit (s, f);
+  g_assert_true (dloral_stream_collect (s, TRUE) == f);
+  g_assert_no_error (f->error);
+  picture = g_memdup2 (f->hr, 4 * SIDE * f->hr_stride);
+  dloral_stream_release (s, f);
+  return picture;
+}
+
+static DloralStream *
+new_stream (DloralModel *model, const char *prompt)
+{
+  GError *error = NULL;
+  DloralStreamParams params = { .width = SIDE, .height = SIDE,
+    DLORAL_STREAM_DEFAULTS
+  };
+  DloralStream *s;
+
+  params.conditions.prompt = prompt;
+  s = dloral_stream_new (model, &params, &error);
+  g_assert_no_error (error);
+  return s;
+}
+
+static int
+get_distance (const guint8 *a, const guint8 *b)
+{
+  int sum = 0;
+
+  for (int i = 0; i < 48 * SIDE * SIDE; i++)
+    sum += abs (a[i] - b[i]);
+  return sum;
+}
+
+/* The stored prompt is the first one, its embedding rounded to F16. */
+static void
+test_prompts_of_a_stream (void)
+{
+  g_autofree char *path = get_fixture ("text-model.safetensors");
+  g_autofree char *expected_path = get_fixture ("text-expected.safetensors");
+  GError *error = NULL;
+  DloralSafetensors *expected = dloral_safetensors_open (expected_path, &error);
+  const char *first =
+      (const char *) dloral_safetensors_find (expected, "prompts")->data;
+  const char *second = first + strlen (first) + 1;
+  DloralModel *model = open_model (path, &error);
+  DloralStream *stored = new_stream (model, NULL);
+  DloralStream *other = new_stream (model, second);
+  g_autofree guint8 *as_stored = restore_frame (stored, NULL, FALSE);
+  g_autofree guint8 *as_first = restore_frame (stored, first, TRUE);
+  g_autofree guint8 *as_second = restore_frame (stored, second, TRUE);
+  g_autofree guint8 *again = restore_frame (stored, NULL, TRUE);
+  g_autofree guint8 *from_start = restore_frame (other, NULL, FALSE);
+  int distance = get_distance (as_second, as_stored);
+
+  g_test_message ("first prompt off by %d, second by %d",
+      get_distance (as_first, as_stored), distance);
+  g_assert_cmpint (distance, >, 1000);
+  g_assert_cmpint (get_distance (as_first, as_stored), <, distance / 20);
+  g_assert_cmpint (get_distance (again, as_stored), ==, 0);
+  g_assert_cmpint (get_distance (from_start, as_second), ==, 0);
+  dloral_stream_free (stored);
+  dloral_stream_free (other);
+  dloral_model_unref (model);
+  dloral_safetensors_free (expected);
 }
 
 typedef struct
@@ -302,6 +385,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_assert_cmpint (argc, ==, 2);
   corpus_init ();
+  g_test_add_func ("/text/prompts-of-a-stream", test_prompts_of_a_stream);
   g_test_add_func ("/text/gelu", test_gelu);
   g_test_add_func ("/text/quick-gelu", test_quick_gelu);
   g_test_add_func ("/text/beside-stream", test_beside_stream);
