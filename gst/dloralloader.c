@@ -126,7 +126,8 @@ dloral_loader_describe_failure (const gchar * path, const GError * error)
     return g_strdup_printf ("The device cannot run the model \"%s\".", path);
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT))
     return g_strdup_printf ("The model \"%s\" has no tiny coder. Set the "
-        "property \"vae\" to \"full\", or give a model file that has one.", path);
+        "property \"vae\" to \"full\", or give a model file that has one.",
+        path);
   return g_strdup_printf ("The file \"%s\" is not a model that can be used.",
       path);
 }

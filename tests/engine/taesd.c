@@ -24,7 +24,8 @@ static const struct
   {"coarse", 2, IN CORPUS_TENSOR ("F32", "8,3,3,3", "0", "864"), 864,
       DLORAL_ERROR_CONFIG, {"key 'vae'", "8 pixels", "found 16"}},
   {"cut-off", 1, IN CORPUS_TENSOR ("F32", "8,3,3,3", "0", "864"), 864,
-      DLORAL_ERROR_FILE, {"tiny.encoder.0.bias", "[8, 1, 1, 1]", "no such tensor"}},
+      DLORAL_ERROR_FILE, {"tiny.encoder.0.bias", "[8, 1, 1, 1]",
+        "no such tensor"}},
   {"no-kernel", 1, IN CORPUS_TENSOR ("F32", "8,27", "0", "864")
       IN_BIAS CORPUS_TENSOR ("F32", "64", "864", "1120"), 1120,
       DLORAL_ERROR_FILE, {"[64, 3, 3, 3]", "[8, 27]"}},
