@@ -39,8 +39,16 @@ dloral_cpu_crop_new (DloralDevice *device, const DloralOp *op, GError **error)
 typedef struct
 {
   DloralCpuOp base;
-  float *weights;               /* [h][w] of the part */
+  float *weights;               /* [h][w] of the part; NULL: it replaces */
 } Paste;
+
+static void
+add_weighted (float *dst, const float *src, const float *weights, int w, int c)
+{
+  for (int x = 0; x < w; x++)
+    for (int k = 0; k < c; k++)
+      dst[x * c + k] += weights[x] * src[x * c + k];
+}
 
 /* Row y of dst: what is below, then the part's row if it has one there. */
 static void
@@ -48,24 +56,26 @@ paste_row (const Paste *self, const DloralCpuRun *run, int y)
 {
   const DloralOp *op = self->base.op;
   const DloralTensor *s = op->src[0], *d = op->dst;
-  gsize row = (gsize) d->w * d->c, part_row = (gsize) s->w * s->c;
-  float *dst = (float *) dloral_cpu_get_data (run, d) + y * row;
+  gsize pixel = d->c * dloral_dtype_size (d->dtype);
+  gsize row = d->w * pixel, part_row = s->w * pixel;
+  guint8 *dst = (guint8 *) dloral_cpu_get_data (run, d) + y * row;
   int part_y = y - op->u.paste.y;
-  const float *src, *weights;
+  const guint8 *src;
 
   if (op->n_src > 1)
-    memcpy (dst, (float *) dloral_cpu_get_data (run, op->src[1]) + y * row,
-        row * sizeof *dst);
+    memcpy (dst, (guint8 *) dloral_cpu_get_data (run, op->src[1]) + y * row,
+        row);
   else
-    memset (dst, 0, row * sizeof *dst);
+    memset (dst, 0, row);
   if (part_y < 0 || part_y >= s->h)
     return;
-  src = (float *) dloral_cpu_get_data (run, s) + part_y * part_row;
-  weights = self->weights + (gsize) part_y * s->w;
-  dst += (gsize) op->u.paste.x * d->c;
-  for (int x = 0; x < s->w; x++)
-    for (int k = 0; k < d->c; k++)
-      dst[x * d->c + k] += weights[x] * src[x * d->c + k];
+  src = (guint8 *) dloral_cpu_get_data (run, s) + part_y * part_row;
+  dst += op->u.paste.x * pixel;
+  if (self->weights)
+    add_weighted ((float *) dst, (const float *) src,
+        self->weights + (gsize) part_y * s->w, s->w, s->c);
+  else
+    memcpy (dst, src, part_row);
 }
 
 static gboolean
@@ -94,7 +104,8 @@ dloral_cpu_paste_new (DloralDevice *device, const DloralOp *op, GError **error)
   self->base.op = op;
   self->base.run = paste_run;
   self->base.free = paste_free;
-  self->weights = dloral_weight_dup (op->weight,
-      (gsize) op->src[0]->h * op->src[0]->w);
+  if (op->weight)
+    self->weights = dloral_weight_dup (op->weight,
+        (gsize) op->src[0]->h * op->src[0]->w);
   return &self->base;
 }

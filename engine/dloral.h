@@ -88,7 +88,7 @@ typedef struct
 
 /* What is usual, for initialisers. */
 #define DLORAL_STREAM_DEFAULTS .temporal_window = 1, \
-    .scene_cut_threshold = 10, .conditions = { NULL, 1, 1 }
+    .scene_cut_threshold = 15, .conditions = { NULL, 1, 1 }
 
 typedef enum
 {

@@ -147,7 +147,9 @@ typedef struct
     struct { int y, x; } crop;
 
     /* dst = src[1] (where n_src is 2, else zero), of dst's shape, plus
-     * weight [h][w] · src[0] [h][w][c] from row y and column x on; all f32. */
+     * weight [h][w] · src[0] [h][w][c] from row y and column x on; all f32.
+     * weight NULL: src[0] takes the place of what was there; any type, the
+     * same. */
     struct { int y, x; } paste;
 
     /* dst = src[0] + bias + Σ over heads and positions j of

@@ -43,6 +43,42 @@ dloral_tiles_choose_smaller (int height, int width, int tile)
   return tile >= SMALLEST ? tile : 0;
 }
 
+/* --- Stretches -------------------------------------------------------------- */
+
+/* A step near `least` that suits the hardware: the published search. */
+static int
+find_step (int least, int most)
+{
+  for (int divider = 32; divider >= 2; divider /= 2) {
+    int up = (least + divider - 1) / divider * divider;
+
+    if (up <= most)
+      return up;
+  }
+  return least;
+}
+
+DloralStretch *
+dloral_stretches_new (int length, int longest, int tile, int pad, int unit,
+    int *n)
+{
+  int inside = length - 2 * pad, step;
+  DloralStretch *s;
+
+  *n = longest > tile + 2 * pad ? MAX ((inside + tile - 1) / tile, 1) : 1;
+  s = g_new (DloralStretch, *n);
+  step = find_step ((MAX (inside, 1) * unit + *n - 1) / *n, tile * unit) / unit;
+  for (int i = 0; i < *n; i++) {
+    int first = pad + i * step, end = MIN (first + step, length);
+
+    s[i].first = i == 0 ? 0 : first;
+    s[i].end = i == *n - 1 || end >= length - pad ? length : end;
+    s[i].seen = i == 0 ? 0 : first - pad;
+    s[i].seen_end = i == *n - 1 ? length : MIN (end + pad, length);
+  }
+  return s;
+}
+
 /* --- Places ----------------------------------------------------------------- */
 
 /* First positions of tiles along a side; returns how many. */

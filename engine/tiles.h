@@ -30,6 +30,22 @@ int dloral_tiles_choose (const DloralConfig * config, int height, int width,
 /* The next smaller one to try; 0: there is none. */
 int dloral_tiles_choose_smaller (int height, int width, int tile);
 
+/* One of the stretches in which the VAE's attention takes a side of a large frame:
+ * those from `first` to before `end` look at those from `seen` to before
+ * `seen_end`. */
+typedef struct
+{
+  int first, end, seen, seen_end;
+} DloralStretch;
+
+/* As the published code's tiled VAE: of about `tile` latents with `pad` on either
+ * side, steps a multiple of 32 / unit latents; one, of everything, where the
+ * longer side of the frame (`longest`) is not more than tile + 2 · pad. unit: of
+ * the sizes that the code counts in to a latent (pixels: 8). To be freed with
+ * g_free (); *n: how many. */
+DloralStretch *dloral_stretches_new (int length, int longest, int tile,
+    int pad, int unit, int *n);
+
 /* Tiles of at most `size` a side over height × width; an overlap that leaves
  * no step is halved until it does. */
 DloralTiles *dloral_tiles_new (int height, int width, int size, int overlap);

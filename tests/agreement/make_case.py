@@ -11,7 +11,8 @@
 # ref-{none,adain,wavelet}-WxH-rgb.raw, one picture a frame; a small case may
 # leave out corrections. Where the model has a tiny coder, it is the one used. A
 # frame other than the first that has no flow begins anew. Settings have one
-# file each, settings/NAME.safetensors, with `x0.0`, `x0.1` …
+# file each, settings/NAME.safetensors, with `x0.0`, `x0.1` …; settings/wide has
+# its frame with it.
 #
 # Needs torch, diffusers 0.25, safetensors, numpy, pillow.
 #
@@ -315,6 +316,20 @@ def write_settings(data):
                   data / "settings" / f"{name}.safetensors")
 
 
+def write_wide(data):
+    """A frame wide enough for the VAE's tiles; of the picture, some rows."""
+    model = reference.load(data / "sd" / "model.safetensors")
+    model.vae.tile()
+    frame, = make_frames(500, 16, 1, np.random.default_rng(5))
+    r = model.restore(frame)
+    picture = reference.finish(r["image"], r["lq_hr"], "none")
+    save_file({"lq": torch.from_numpy(frame),
+               "latent.0": r["latent"].contiguous(),
+               "x0.0": (r["fused"] - r["eps"]).contiguous(),
+               "rows": torch.from_numpy(picture[28:36].copy())},
+              data / "settings" / "wide.safetensors")
+
+
 def describe(tensors, pictures):
     for name, tensor in tensors.items():
         print(f"{name:10} {list(tensor.shape)} mean {tensor.mean():.3g} "
@@ -331,6 +346,7 @@ def main(arguments):
         data = pathlib.Path(arguments[1])
         (data / "settings").mkdir(exist_ok=True)
         write_settings(data)
+        write_wide(data)
         return
     cuts, fixes = (), COLOR_FIXES
     if len(arguments) == 2 and arguments[0] in CASES:

@@ -28,6 +28,56 @@ class PassThrough(nn.Module):
         return x
 
 
+def split(length, tile, pad):
+    """The published tiled VAE along a side, in its own unit: of each tile
+    begin and end, and those of what it sees."""
+    count = max(-(-(length - 2 * pad) // tile), 1)
+    step = -(-(length - 2 * pad) // count)
+    for divider in (32, 16, 8, 4, 2):
+        up = -(-step // divider) * divider
+        if up <= tile:
+            step = up
+            break
+    tiles = []
+    for i in range(count):
+        begin, end = pad + i * step, min(pad + (i + 1) * step, length)
+        tiles.append((begin if begin > pad else 0,
+                      end if end < length - pad else length,
+                      max(begin - pad, 0), min(end + pad, length)))
+    return tiles
+
+
+class NearAttention(nn.Module):
+    """The VAE's attention (diffusers' Attention), within tiles of latents. The
+    published code counts the encoder's in pixels, `unit` to a latent."""
+
+    def __init__(self, attention, tile, pad, unit):
+        super().__init__()
+        self.attention, self.sizes = attention, (tile, pad, unit)
+
+    def sides(self, length):
+        tile, pad, unit = self.sizes
+        return [[n // unit for n in part]
+                for part in split(length * unit, tile, pad)]
+
+    def forward(self, x, temb=None):
+        tile, pad, unit = self.sizes
+        if max(x.shape[2:]) * unit <= tile + 2 * pad:
+            return self.attention(x, temb=temb)
+        a, (_, c, h, w) = self.attention, x.shape
+        norm = a.group_norm(x.flatten(2)).transpose(1, 2)
+        q, k, v = (f(norm)[0].view(h, w, c) for f in (a.to_q, a.to_k, a.to_v))
+        out = torch.zeros(h, w, c)
+        for y0, y1, ys, ye in self.sides(h):
+            for x0, x1, xs, xe in self.sides(w):
+                near = (slice(ys, ye), slice(xs, xe))
+                scores = q[y0:y1, x0:x1].flatten(0, 1) \
+                    @ k[near].flatten(0, 1).T / c ** .5
+                out[y0:y1, x0:x1] = (scores.softmax(1) @ v[near].flatten(
+                    0, 1)).view(y1 - y0, x1 - x0, c)
+        return a.to_out[0](out).permute(2, 0, 1)[None] + x
+
+
 class Vae(nn.Module):
     """AutoencoderKL with the config's extra keys: space-to-depth around it,
     optional middle, optional quantisation convolutions."""
@@ -57,6 +107,13 @@ class Vae(nn.Module):
             self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1)
         if c.get("use_post_quant_conv", True):
             self.post_quant_conv = nn.Conv2d(latent, latent, 1)
+
+    def tile(self):
+        """Attention as in the published tiled VAE; norms are of the whole."""
+        for coder, sizes in ((self.encoder, (1024, 32, 8)),
+                             (self.decoder, (224, 11, 1))):
+            attentions = coder.mid_block.attentions
+            attentions[0] = NearAttention(attentions[0], *sizes)
 
     def encode(self, x):
         """The posterior's mean."""

@@ -55,6 +55,7 @@ open_stream (DloralModel *model, const AgreementCase *c, const Setting *s,
   DloralStreamParams params = {.width = c->width,.height = c->height,
     .async_depth = async_depth,.temporal_window = s->window,
     .tile_size = s->tile,.tile_overlap = s->overlap,
+    .color_fix = DLORAL_COLOR_FIX_NONE,
     .conditions = { NULL, s->consistency, s->detail },
   };
   g_autoptr (GError) error = NULL;
@@ -103,6 +104,43 @@ test_setting (gconstpointer data)
 
   for (int i = 0; i < c->n_frames; i++)
     restore_and_check (c, stream, results, i);
+  dloral_stream_free (stream);
+  dloral_model_unref (model);
+  dloral_safetensors_free (results);
+  agreement_case_free (c);
+}
+
+#define WIDE 500
+#define LOW 16
+#define FIRST_ROW 28
+#define N_ROWS 8
+
+/* A frame so wide that the published code takes its VAE's attention in tiles. */
+static void
+test_wide (void)
+{
+  static const Setting s = { "wide", "sd", 1, 1, 1, 0, 0 };
+  AgreementCase *c = require_case (s.folder);
+  DloralSafetensors *results = open_results (&s);
+  const DloralEntry *rows = dloral_safetensors_find (results, "rows");
+  g_autofree guint8 *hr = g_malloc (16 * WIDE * LOW * 3);
+  DloralModel *model = open_model (c);
+  DloralStream *stream;
+  int h, w, n;
+
+  c->width = WIDE;
+  c->height = LOW;
+  stream = open_stream (model, c, &s, 0);
+  agreement_restore (stream, WIDE, LOW,
+      dloral_safetensors_find (results, "lq")->data, FALSE, hr);
+  for (int i = 0; i < 2; i++) {
+    const char *name = i ? "x0" : "latent";
+    float *x = agreement_dup_planes (stream, name, &h, &w, &n);
+
+    agreement_check_tensor (results, name, 0, x, h, w, n);
+  }
+  agreement_check_pictures ("rows", hr + FIRST_ROW * 12 * WIDE, rows->data,
+      N_ROWS * 12 * WIDE);
   dloral_stream_free (stream);
   dloral_model_unref (model);
   dloral_safetensors_free (results);
@@ -269,6 +307,7 @@ main (int argc, char **argv)
 
     g_test_add_data_func (path, &settings[i], test_setting);
   }
+  g_test_add_func ("/settings/wide", test_wide);
   g_test_add_func ("/settings/change", test_change);
   g_test_add_func ("/settings/change-refused", test_change_refused);
   g_test_add_func ("/settings/change-while-playing",

@@ -318,14 +318,18 @@ build_paste (DloralCase * c, DloralOp * op, GRand * rand)
   int h = pick_side (rand), w = pick_side (rand);
   int channels = pick_channels (rand);
   int whole_h = h + pick (rand, 0, 9), whole_w = w + pick (rand, 0, 9);
+  DloralDtype dtype = pick_dtype (c, rand);
 
   op->u.paste.y = pick (rand, 0, whole_h - h);
   op->u.paste.x = pick (rand, 0, whole_w - w);
-  op->weight = weight (c, rand, h, w, 1, 1, 1, 0);
-  add_src (c, op, h, w, channels, DLORAL_F32);
+  if (pick (rand, 0, 1)) {
+    op->weight = weight (c, rand, h, w, 1, 1, 1, 0);
+    dtype = DLORAL_F32;
+  }
+  add_src (c, op, h, w, channels, dtype);
   if (pick (rand, 0, 1))
-    add_src (c, op, whole_h, whole_w, channels, DLORAL_F32);
-  set_dst (c, op, whole_h, whole_w, channels, DLORAL_F32);
+    add_src (c, op, whole_h, whole_w, channels, dtype);
+  set_dst (c, op, whole_h, whole_w, channels, dtype);
 }
 
 static void

@@ -339,14 +339,18 @@ paste (const DloralOp * op, const double *const *src, double *dst)
   const DloralTensor *d = op->dst, *s = op->src[0];
   float *weights = g_new (float, (gsize) s->h * s->w);
 
-  op->weight->fill (op->weight, weights);
+  if (op->weight)
+    op->weight->fill (op->weight, weights);
   for (gsize i = 0; i < length (d); i++)
     dst[i] = op->n_src > 1 ? src[1][i] : 0;
   for (int y = 0; y < s->h; y++)
     for (int x = 0; x < s->w; x++)
-      for (int c = 0; c < d->c; c++)
-        dst[at (d, y + op->u.paste.y, x + op->u.paste.x, c)] +=
-            weights[y * s->w + x] * src[0][at (s, y, x, c)];
+      for (int c = 0; c < d->c; c++) {
+        double *to = &dst[at (d, y + op->u.paste.y, x + op->u.paste.x, c)];
+        double value = src[0][at (s, y, x, c)];
+
+        *to = op->weight ? *to + weights[y * s->w + x] * value : value;
+      }
   g_free (weights);
 }
 

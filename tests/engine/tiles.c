@@ -74,6 +74,30 @@ test_shares (void)
   }
 }
 
+/* As the published split of 2000 × 64 pixels, and of 250 × 8 latents: in tiles'
+ * sizes of 1024 and 224. */
+static void
+test_stretches (void)
+{
+  static const DloralStretch encoder[] = { {0, 128, 0, 132}, {128, 250, 124,
+          250} };
+  static const DloralStretch decoder[] = { {0, 139, 0, 150}, {139, 250, 128,
+          250} };
+  g_autofree DloralStretch *s = NULL, *t = NULL, *u = NULL, *v = NULL;
+  int n;
+
+  s = dloral_stretches_new (250, 250, 128, 4, 8, &n);
+  g_assert_cmpmem (s, n * sizeof *s, encoder, sizeof encoder);
+  t = dloral_stretches_new (250, 250, 224, 11, 1, &n);
+  g_assert_cmpmem (t, n * sizeof *t, decoder, sizeof decoder);
+  u = dloral_stretches_new (8, 250, 128, 4, 8, &n);
+  g_assert_cmpint (n, ==, 1);
+  g_assert_cmpint (u[0].end, ==, 8);
+  g_assert_cmpint (u[0].seen_end, ==, 8);
+  v = dloral_stretches_new (136, 136, 128, 4, 8, &n);
+  g_assert_cmpint (n, ==, 1);
+}
+
 static void
 test_choice (void)
 {
@@ -101,5 +125,6 @@ main (int argc, char **argv)
   g_test_add_func ("/tiles/places", test_places);
   g_test_add_func ("/tiles/shares", test_shares);
   g_test_add_func ("/tiles/choice", test_choice);
+  g_test_add_func ("/tiles/stretches", test_stretches);
   return g_test_run ();
 }

@@ -22,7 +22,7 @@ GST_START_TEST (test_defaults)
   fail_unless_equals_int (fake_engine.params.temporal_window, 1);
   fail_unless_equals_int (fake_engine.params.tile_size, 0);
   fail_unless_equals_int (fake_engine.params.tile_overlap, 0);
-  fail_unless_equals_float (fake_engine.params.scene_cut_threshold, 10);
+  fail_unless_equals_float (fake_engine.params.scene_cut_threshold, 15);
   fail_unless_equals_float
       (fake_engine.params.conditions.consistency_strength, 1);
   fail_unless_equals_float (fake_engine.params.conditions.detail_strength, 1);
