@@ -153,7 +153,9 @@ bench_engine (const BenchParams *p, int width, int height, GError **error)
   DloralModelParams model_params = {.path = p->model,
     .precision = p->precision,.threads = p->threads
   };
-  DloralStreamParams stream_params = {.width = width,.height = height };
+  DloralStreamParams stream_params = {.width = width,.height = height,
+    DLORAL_STREAM_DEFAULTS
+  };
   DloralModel *model = dloral_model_open (&model_params, error);
   DloralStream *stream;
   BenchEngine *r;

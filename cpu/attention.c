@@ -11,6 +11,8 @@
 #include "op.h"
 #include "primitive.h"
 
+#include <math.h>
+
 /* Bytes of scores at a time. */
 #define SCORES_SIZE (4 << 20)
 /* Fewer rows than this waste the packed keys. */
@@ -48,8 +50,22 @@ get_head (const Attention *self, const DloralCpuRun *run,
   return data + ((gsize) row * t->c + channel) * dloral_dtype_size (t->dtype);
 }
 
+/* Nothing is seen of keys that come after the query; `row` is the chunk's
+ * first. */
+static void
+hide_later_keys (const Attention *self, float *scores, int row)
+{
+  int r, j, first;
+
+  for (r = 0; r < self->batch * self->rows; r++, scores += self->nk) {
+    first = row + r % self->rows + 1;
+    for (j = first; j < self->nk; j++)
+      scores[j] = -INFINITY;
+  }
+}
+
 static gboolean
-run_scores (Attention *self, guint8 *scratch, GError **error)
+run_scores (Attention *self, guint8 *scratch, int row, GError **error)
 {
   const DloralOp *op = self->base.op;
 
@@ -61,9 +77,11 @@ run_scores (Attention *self, guint8 *scratch, GError **error)
       scratch + self->scores);
   dloral_primitive_bind (&self->softmax, DNNL_ARG_DST,
       scratch + self->probs);
-  return dloral_primitive_run (&self->product, scratch + self->pad, op, error)
-      && dloral_primitive_run (&self->softmax, scratch + self->pad, op,
-      error);
+  if (!dloral_primitive_run (&self->product, scratch + self->pad, op, error))
+    return FALSE;
+  if (op->u.attention.causal)
+    hide_later_keys (self, (float *) (scratch + self->scores), row);
+  return dloral_primitive_run (&self->softmax, scratch + self->pad, op, error);
 }
 
 static gboolean
@@ -88,7 +106,7 @@ run_chunk (Attention *self, const DloralCpuRun *run, int head,
 
   return dloral_primitive_run_reorder (&self->gather, src, scratch + self->q,
       scratch + self->pad, op, error)
-      && run_scores (self, scratch, error)
+      && run_scores (self, scratch, row, error)
       && run_values (self, scratch, error)
       && dloral_primitive_run_reorder (&self->scatter, scratch + self->out,
       dst, scratch + self->pad, op, error);

@@ -52,13 +52,15 @@ DloralCpuOp *dloral_cpu_layer_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 
 /* Ours, what oneDNN lacks: group_norm.c, resize.c (resize, pool, concat),
- * warp.c, retrieval.c, picture.c (upsample, shrink, from_picture),
+ * warp.c, tiles.c, retrieval.c, picture.c (upsample, shrink, from_picture),
  * to_picture.c. Loops over pixels come from kernels.h. */
 DloralCpuOp *dloral_cpu_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCpuOp *dloral_cpu_resize_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_pool_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_concat_new (DloralDevice *, const DloralOp *, GError **);
+DloralCpuOp *dloral_cpu_crop_new (DloralDevice *, const DloralOp *, GError **);
+DloralCpuOp *dloral_cpu_paste_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_warp_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_retrieval_new (DloralDevice *, const DloralOp *,
     GError **);

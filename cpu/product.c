@@ -98,15 +98,19 @@ bias_operand (const DloralProductParams *p, const Way *way)
 static void
 append_act (DloralPostOps *post, DloralAct act)
 {
-  DloralPostOp *op = &post->op[post->n];
+  static const struct { dnnl_alg_kind_t alg; float alpha; } algs[] = {
+    [DLORAL_ACT_RELU] = { dnnl_eltwise_relu, 0.0f },
+    [DLORAL_ACT_SILU] = { dnnl_eltwise_swish, 1.0f },
+    [DLORAL_ACT_GELU] = { dnnl_eltwise_gelu_erf, 0.0f },
+    [DLORAL_ACT_QUICK_GELU] = { dnnl_eltwise_swish, 1.702f },
+    [DLORAL_ACT_TANH] = { dnnl_eltwise_tanh, 0.0f },
+  };
 
   if (act == DLORAL_ACT_NONE)
     return;
-  op->kind = DLORAL_POST_ELTWISE;
-  op->alg = act == DLORAL_ACT_RELU ? dnnl_eltwise_relu
-      : act == DLORAL_ACT_SILU ? dnnl_eltwise_swish : dnnl_eltwise_gelu_erf;
-  op->alpha = act == DLORAL_ACT_SILU ? 1.0f : 0.0f;
-  post->n++;
+  post->op[post->n++] = (DloralPostOp) {
+    .kind = DLORAL_POST_ELTWISE,.alg = algs[act].alg,.alpha = algs[act].alpha
+  };
 }
 
 /* Where the operand comes in the chain of post-operations. */

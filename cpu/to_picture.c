@@ -47,7 +47,7 @@ visible_bytes (const ToPicture * self)
 /* --- tensor to bytes ----------------------------------------------------- */
 
 /* The lines of one row of patches: each is gathered, then converted whole. */
-static void
+static gboolean
 convert_patches (const Job * job, guint8 * line, int y)
 {
   const DloralOp *op = job->self->base.op;
@@ -55,6 +55,7 @@ convert_patches (const Job * job, guint8 * line, int y)
   int patch = op->u.to_picture.patch;
   gsize element = dloral_dtype_size (t->dtype), piece = 3 * patch * element;
   float bias = op->u.to_picture.color_fix == DLORAL_COLOR_FIX_NONE ? 0.5f : 0;
+  gboolean finite = TRUE;
 
   for (int dy = 0; dy < patch; dy++) {
     const guint8 *s = job->src + (gsize) y * t->w * t->c * element
@@ -62,20 +63,24 @@ convert_patches (const Job * job, guint8 * line, int y)
     gsize at = ((gsize) y * patch + dy) * row_bytes (job->self);
 
     dloral_copy_pieces (line, piece, s, t->c * element, piece, t->w);
-    dloral_kernels_get ()->to_bytes[dloral_kernel_type (t->dtype)] (job->dst +
-        at, line, op->u.to_picture.lq_residual ? job->lq + at : NULL, bias,
-        row_bytes (job->self));
+    finite &= dloral_kernels_get ()->to_bytes[dloral_kernel_type (t->dtype)]
+        (job->dst + at, line, op->u.to_picture.lq_residual ? job->lq + at :
+        NULL, bias, row_bytes (job->self));
   }
+  return finite;
 }
 
-static void
+static gboolean
 convert_strip (const Job * job, int strip)
 {
   int h = job->self->base.op->src[0]->h;
+  gboolean finite = TRUE;
 
   for (int y = dloral_strip_start (strip, h);
       y < (int) dloral_strip_start (strip + 1, h); y++)
-    convert_patches (job, job->lines + strip * job->self->line_size, y);
+    finite &= convert_patches (job,
+        job->lines + strip * job->self->line_size, y);
+  return finite;
 }
 
 /* --- adain --------------------------------------------------------------- */
@@ -240,6 +245,31 @@ correct_wavelet (const Job * job, int threads)
   }
 }
 
+/* --- what is not a number -------------------------------------------------- */
+
+static gboolean
+is_finite (const float * x, gsize n)
+{
+  float sum = 0;
+
+#pragma omp simd reduction (+: sum)
+  for (gsize i = 0; i < n; i++)
+    sum += x[i] * 0.0f;
+  return sum == 0;
+}
+
+static gboolean
+fall_back (const Job * job, GError ** error)
+{
+  const DloralTensor *t = job->self->base.op->dst;
+
+  memcpy (job->dst, job->lq, dloral_tensor_get_size (t));
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE,
+      "cpu: the result of %dx%d is not a number everywhere; the model file is "
+      "damaged, or computes what this precision cannot hold", t->w, t->h);
+  return FALSE;
+}
+
 /* --- operator ------------------------------------------------------------ */
 
 static gboolean
@@ -251,10 +281,15 @@ to_picture_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)
     dloral_cpu_get_data (run, op->src[1]), dloral_cpu_get_data (run, op->dst),
     run->scratch, { NULL, NULL }
   };
+  const DloralTensor *also = op->n_src > 2 ? op->src[2] : NULL;
+  gboolean finite = also == NULL || is_finite (dloral_cpu_get_data (run, also),
+      (gsize) also->h * also->w * also->c);
 
-#pragma omp parallel for num_threads (run->threads)
+#pragma omp parallel for num_threads (run->threads) reduction (&: finite)
   for (int strip = 0; strip < DLORAL_STRIPS; strip++)
-    convert_strip (&job, strip);
+    finite &= convert_strip (&job, strip);
+  if (!finite)
+    return fall_back (&job, error);
   if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_ADAIN) {
     correct_adain (&job, run->threads);
   } else if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_WAVELET) {

@@ -73,6 +73,19 @@ static const Field cfr_fields[] = {
   INT (DloralCfrConfig, window, 0, 31, 0),
 };
 
+static const Field text_encoder_fields[] = {
+  INT (DloralTextEncoderConfig, num_hidden_layers, 1, 128, REQUIRED),
+  INT (DloralTextEncoderConfig, num_attention_heads, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTextEncoderConfig, hidden_size, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTextEncoderConfig, intermediate_size, 1, 4 * MAX_CHANNELS,
+      REQUIRED),
+  FLOAT (DloralTextEncoderConfig, layer_norm_eps, 1e-12, 1),
+  INT (DloralTextEncoderConfig, max_position_embeddings, 2, DLORAL_MAX_TOKENS,
+      REQUIRED),
+  INT (DloralTextEncoderConfig, vocab_size, 2, DLORAL_MAX_VOCABULARY,
+      REQUIRED),
+};
+
 /* A JSON object of the config, and how messages call it. */
 typedef struct
 {
@@ -466,6 +479,62 @@ read_spynet (const Scope * top, DloralCfrConfig * cfr)
 }
 
 static gboolean
+read_hidden_act (const Scope * s, DloralTextEncoderConfig * text)
+{
+  JsonNode *node = json_object_get_member (s->object, "hidden_act");
+  const char *act = "";
+
+  dloral_json_get_string (node, &act);
+  text->quick_gelu = g_str_equal (act, "quick_gelu");
+  return text->quick_gelu || g_str_equal (act, "gelu")
+      || fail_node (s, "hidden_act", "'gelu' or 'quick_gelu'", node);
+}
+
+/* Absent: none. */
+static gboolean
+read_text_encoder (const Scope * top, DloralConfig * config)
+{
+  DloralTextEncoderConfig *text = &config->text_encoder;
+  int heads, width = config->unet.cross_attention_dim;
+  Scope s;
+
+  if (!json_object_has_member (top->object, "text_encoder"))
+    return TRUE;
+  if (!enter (top, "text_encoder", "text_encoder.", &s)
+      || !read_fields (&s, text_encoder_fields,
+          G_N_ELEMENTS (text_encoder_fields), text)
+      || !read_hidden_act (&s, text))
+    return FALSE;
+  heads = text->num_attention_heads;
+  if (text->hidden_size != width)
+    return fail (&s, "hidden_size", "expected unet.cross_attention_dim, %d, "
+        "found %d", width, text->hidden_size);
+  return text->hidden_size % heads == 0 || fail (&s, "hidden_size",
+      "expected a multiple of num_attention_heads, %d, found %d", heads,
+      text->hidden_size);
+}
+
+static gboolean
+read_tokenizer (const Scope * top, DloralConfig * config)
+{
+  const DloralTextEncoderConfig *text = &config->text_encoder;
+  int last = text->vocab_size - 1;
+  const Field fields[] = {
+    INT (DloralTokenizerConfig, bos_token_id, 0, last, REQUIRED),
+    INT (DloralTokenizerConfig, eos_token_id, 0, last, REQUIRED),
+    INT (DloralTokenizerConfig, pad_token_id, 0, last, REQUIRED),
+    INT (DloralTokenizerConfig, max_length, 2, text->max_position_embeddings,
+        REQUIRED),
+  };
+  Scope s;
+
+  if (!text->num_hidden_layers)
+    return TRUE;
+  return enter (top, "tokenizer", "tokenizer.", &s)
+      && read_fields (&s, fields, G_N_ELEMENTS (fields), &config->tokenizer);
+}
+
+static gboolean
 read_color_fix (const Scope * top, DloralColorFix * color_fix)
 {
   static const struct { const char *name; DloralColorFix value; } known[] = {
@@ -532,7 +601,8 @@ dloral_config_read (DloralConfig * config, const DloralSafetensors * file,
   if (!text)
     return FALSE;
   memset (config, 0, sizeof (*config));
-  top.object = dloral_json_parse (text, strlen (text), &problem);
+  top.object = dloral_json_parse (text, strlen (text), DLORAL_JSON_KEYS,
+      &problem);
   if (!top.object) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_CONFIG, "File '%s': "
         "__metadata__ 'config': %s", top.path, problem);
@@ -544,6 +614,8 @@ dloral_config_read (DloralConfig * config, const DloralSafetensors * file,
       && read_unet (&top, &config->unet, config->vae.latent_channels)
       && read_cfr (&top, &config->cfr)
       && read_spynet (&top, &config->cfr)
+      && read_text_encoder (&top, config)
+      && read_tokenizer (&top, config)
       && read_color_fix (&top, &config->color_fix);
   json_object_unref (top.object);
   return ok;

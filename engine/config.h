@@ -1,5 +1,6 @@
 /* The model file's `config`: what the networks look like, in the words of the
- * published configurations (diffusers' UNet2DConditionModel, AutoencoderKL).
+ * published configurations (diffusers' UNet2DConditionModel, AutoencoderKL,
+ * transformers' CLIPTextModel).
  * Nothing is assumed that the file can say; every number is bounded here, so
  * that what builds on it may multiply and allocate without fear.
  *
@@ -14,6 +15,8 @@ G_BEGIN_DECLS
 #define DLORAL_MAX_LEVELS 8
 #define DLORAL_SPYNET_LEVELS 6
 #define DLORAL_SPYNET_WIDTHS 4
+#define DLORAL_MAX_TOKENS 4096  /* of a prompt */
+#define DLORAL_MAX_VOCABULARY 65536
 
 /* AutoencoderKL. JSON object "vae". */
 typedef struct
@@ -62,6 +65,26 @@ typedef struct
   int spynet_channels[DLORAL_SPYNET_WIDTHS];    /* default 32, 64, 32, 16 */
 } DloralCfrConfig;
 
+/* CLIPTextModel. JSON object "text_encoder"; may be absent. */
+typedef struct
+{
+  int num_hidden_layers;        /* 0: no text encoder */
+  int num_attention_heads;
+  int hidden_size;              /* unet.cross_attention_dim */
+  int intermediate_size;
+  gboolean quick_gelu;          /* hidden_act, else gelu */
+  float layer_norm_eps;
+  int max_position_embeddings;
+  int vocab_size;
+} DloralTextEncoderConfig;
+
+/* CLIPTokenizer. JSON object "tokenizer", beside "text_encoder". */
+typedef struct
+{
+  int bos_token_id, eos_token_id, pad_token_id; /* below vocab_size */
+  int max_length;               /* 2 … max_position_embeddings */
+} DloralTokenizerConfig;
+
 typedef struct
 {
   int scale;                    /* 4 */
@@ -70,6 +93,8 @@ typedef struct
   DloralVaeConfig vae;
   DloralUnetConfig unet;
   DloralCfrConfig cfr;
+  DloralTextEncoderConfig text_encoder;
+  DloralTokenizerConfig tokenizer;
 } DloralConfig;
 
 /* Pixels of the HR grid to one side of a latent: patch_size × 2^(levels − 1). */

@@ -38,6 +38,13 @@ DloralModel *dloral_model_open (const DloralModelParams * params,
 DloralModel *dloral_model_ref (DloralModel * model);
 void dloral_model_unref (DloralModel * model);
 
+/* Whether the file has this coder, whole. FALSE and `error` if not. */
+gboolean dloral_model_check_vae (const DloralModel * model, DloralVae vae,
+    GError ** error);
+
+/* Whether the file has a text encoder and a tokenizer to read a prompt with. */
+gboolean dloral_model_has_text_encoder (const DloralModel * model);
+
 /* Owned by the model. */
 const DloralConfig *dloral_model_get_config (const DloralModel * model);
 /* "cpu"; and the type it computes in ("f32", "bf16"). Static strings. */
@@ -46,6 +53,17 @@ const char *dloral_model_get_precision_name (const DloralModel * model);
 
 /* --- Stream: one video of one size --------------------------------------- */
 
+/* What steers the restoration, and may change from one frame to the next. */
+typedef struct
+{
+  const char *prompt;           /* NULL: the one stored in the model file; any
+                                 * other only where that has a text encoder */
+  double consistency_strength;  /* of C-LoRA, 0 … 2; 1: as it was trained */
+  double detail_strength;       /* of D-LoRA, likewise */
+} DloralConditions;
+
+#define DLORAL_MAX_WINDOW 5
+
 typedef struct
 {
   int width, height;            /* of the LQ frame, 16 … 8192 each */
@@ -53,7 +71,24 @@ typedef struct
   /* Frames that may be in flight. 0: dloral_stream_collect () computes in its
    * caller's thread; else a worker of the stream does. */
   int async_depth;
+  DloralVae vae;
+  /* Frames that the retrieval looks back, 0 … DLORAL_MAX_WINDOW; the paper's
+   * choice is 1. */
+  int temporal_window;
+  /* Side and overlap of the tiles in which a large frame is restored, in
+   * latents. 0: as the published code does for models of its kind, smaller when
+   * memory is short. */
+  int tile_size, tile_overlap;
+  /* Mean absolute difference of neighbouring frames, in percent of white and
+   * against the difference before it, from which on a frame begins a new
+   * scene (as ffmpeg's scdet); 0: never. */
+  double scene_cut_threshold;
+  DloralConditions conditions;
 } DloralStreamParams;
+
+/* What is usual, for initialisers. */
+#define DLORAL_STREAM_DEFAULTS .temporal_window = 1, \
+    .scene_cut_threshold = 15, .conditions = { NULL, 1, 1 }
 
 typedef enum
 {
@@ -75,6 +110,9 @@ typedef struct
 
   const guint8 *hr;             /* [4·height][hr_stride], RGB */
   gsize hr_stride;
+  /* The networks' result was not a number: the picture is the LQ frame, merely
+   * enlarged, and no past for the next one. */
+  gboolean plain;
   GError *error;                /* this frame's failure, or NULL; owned */
   gint64 stage_ns[DLORAL_N_STAGES];
 } DloralFrame;
@@ -83,6 +121,13 @@ typedef struct
  * models. Takes a reference to the model. NULL and `error` on failure. */
 DloralStream *dloral_stream_new (DloralModel * model,
     const DloralStreamParams * params, GError ** error);
+
+/* Steers the restoration anew: builds what that needs, in the calling thread and
+ * beside frames being computed, which may take seconds for large models; then
+ * some next frame is the first to be computed so, and all that follow. One
+ * thread at a time. FALSE and `error` on failure, everything as it was. */
+gboolean dloral_stream_set_conditions (DloralStream * stream,
+    const DloralConditions * conditions, GError ** error);
 
 /* Waits for the worker's current frame; frames in flight are lost. */
 void dloral_stream_free (DloralStream * stream);

@@ -199,6 +199,8 @@ dloral_op_kind_get_name (DloralOpKind kind)
     [DLORAL_OP_POOL] = "pool",
     [DLORAL_OP_WARP] = "warp",
     [DLORAL_OP_CONCAT] = "concat",
+    [DLORAL_OP_CROP] = "crop",
+    [DLORAL_OP_PASTE] = "paste",
     [DLORAL_OP_RETRIEVAL] = "retrieval",
     [DLORAL_OP_UPSAMPLE] = "upsample",
     [DLORAL_OP_SHRINK] = "shrink",

@@ -63,6 +63,8 @@ typedef enum
   DLORAL_ACT_RELU,
   DLORAL_ACT_SILU,
   DLORAL_ACT_GELU,              /* erf form */
+  DLORAL_ACT_QUICK_GELU,        /* x · sigmoid (1.702 · x) */
+  DLORAL_ACT_TANH,
 } DloralAct;
 
 typedef enum
@@ -76,6 +78,8 @@ typedef enum
   DLORAL_OP_POOL,
   DLORAL_OP_WARP,
   DLORAL_OP_CONCAT,
+  DLORAL_OP_CROP,
+  DLORAL_OP_PASTE,
   DLORAL_OP_RETRIEVAL,
   DLORAL_OP_UPSAMPLE,
   DLORAL_OP_SHRINK,
@@ -125,8 +129,10 @@ typedef struct
 
     /* dst[n][heads · d] = softmax (scale · q kᵀ) v, head by head. Sources are
      * query, key, value; each starts at channel `first` of its source, so that
-     * one fused projection can feed all three. Scores and softmax in f32. */
-    struct { int heads, head_dim; float scale; int first[3]; } attention;
+     * one fused projection can feed all three. Scores and softmax in f32.
+     * causal: query i sees keys 0 … i only; there are as many as queries. */
+    struct { int heads, head_dim; float scale; int first[3]; gboolean causal; }
+        attention;
 
     /* dst[c] = resized · gain[c % 4] + offset[c % 4], f32 in and out except
      * NEAREST, which copies any type and ignores gain and offset. */
@@ -136,6 +142,15 @@ typedef struct
      * [h][w][2] (u, v); bilinear. border: clamp coordinates, else outside is
      * zero. */
     struct { gboolean border; } warp;
+
+    /* dst [h][w][c] = src[0] from row y and column x on; any type, the same. */
+    struct { int y, x; } crop;
+
+    /* dst = src[1] (where n_src is 2, else zero), of dst's shape, plus
+     * weight [h][w] · src[0] [h][w][c] from row y and column x on; all f32.
+     * weight NULL: src[0] takes the place of what was there; any type, the
+     * same. */
+    struct { int y, x; } paste;
 
     /* dst = src[0] + bias + Σ over heads and positions j of
      * relu (x̃ᵀ · weight[head] · ỹⱼ) · value[head] · ỹⱼ, x̃ = [src[0]; 1],
@@ -161,7 +176,9 @@ typedef struct
      * upsampled LQ frame u8 [H][W][3] → dst u8 [H][W][3]. x = src[0] (+ the LQ
      * frame in [-1, 1] if lq_residual), clamped, to [0, 1], corrected against
      * the LQ frame, to 8 bits as the published code does. Statistics
-     * and filters see the visible height × width only. */
+     * and filters see the visible height × width only. Where src[0] or,
+     * if n_src is 3, src[2] (any shape, f32) is not finite, dst is src[1] and
+     * the run fails with NOT_FINITE. */
     struct { int patch; gboolean lq_residual; DloralColorFix color_fix;
       int height, width; } to_picture;
   } u;

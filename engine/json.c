@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define MAX_DEPTH 16
-#define MAX_KEYS 8192           /* in one object */
 #define MAX_SEPARATORS (1 << 17)        /* commas and colons in the text */
 #define MAX_INT_DIGITS 18       /* always fits gint64 */
 #define JSON_SPACE " \t\r\n"
@@ -55,7 +54,7 @@ skip_digits (const char *text, gsize length, gsize i)
 /* NULL when text [length] looks like one object made of nothing but JSON's own
  * characters, in moderation. It has no NUL (it is valid UTF-8). */
 static char *
-screen (const char *text, gsize length)
+screen (const char *text, gsize length, int max_keys)
 {
   gsize i = strspn (text, JSON_SPACE);
   int depth = 0, separators = 0, keys[MAX_DEPTH + 1];
@@ -89,9 +88,9 @@ screen (const char *text, gsize length)
         break;
     } else if (c == ':' || c == ',') {
       keys[depth] += c == ':';
-      if (keys[depth] > MAX_KEYS || ++separators > MAX_SEPARATORS)
+      if (keys[depth] > max_keys || ++separators > MAX_SEPARATORS)
         return g_strdup_printf ("expected at most %d keys in an object and %d "
-            "commas and colons, found more at byte %" G_GSIZE_FORMAT, MAX_KEYS,
+            "commas and colons, found more at byte %" G_GSIZE_FORMAT, max_keys,
             MAX_SEPARATORS, i);
     } else if (!strchr (JSON_SPACE ".+-eEtrufalsn", c)) {
       return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at "
@@ -162,7 +161,8 @@ parse_once_only (const char *text, gsize length, char **problem)
 }
 
 JsonObject *
-dloral_json_parse (const char *text, gsize length, char **problem)
+dloral_json_parse (const char *text, gsize length, int max_keys,
+    char **problem)
 {
   JsonNode *root;
   JsonObject *object;
@@ -171,7 +171,7 @@ dloral_json_parse (const char *text, gsize length, char **problem)
     *problem = g_strdup ("expected JSON, found text that is not valid UTF-8");
     return NULL;
   }
-  *problem = screen (text, length);
+  *problem = screen (text, length, max_keys);
   if (*problem)
     return NULL;
   root = parse_once_only (text, length, problem);

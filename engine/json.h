@@ -10,9 +10,14 @@ G_BEGIN_DECLS
 
 /* Parses text [length], NUL-terminated, one JSON object, strictly: no comments,
  * no key twice, no number that 64 bits cannot hold, no nesting beyond a few
- * levels. The result is the caller's (json_object_unref ()). NULL on failure,
- * and `problem` (to be freed) says "expected …, found …". */
-JsonObject *dloral_json_parse (const char *text, gsize length, char **problem);
+ * levels, no object of more than max_keys. The result is the caller's
+ * (json_object_unref ()). NULL on failure, and `problem` (to be freed) says
+ * "expected …, found …". */
+JsonObject *dloral_json_parse (const char *text, gsize length, int max_keys,
+    char **problem);
+
+/* Enough for everything but a vocabulary. */
+#define DLORAL_JSON_KEYS 8192
 
 /* Whether `node` is an integer, a number, a string; the value goes to *value.
  * A NULL node is none of them. */

@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stages.h"
-
-#define MAX_TOKENS 4096
+#include "text.h"
 
 static GMutex registry_lock;
 static GList *registry;         /* DloralModel, those with references */
@@ -60,7 +59,7 @@ read_prompt_length (DloralModel *model, GError **error)
     return TRUE;
   entry = dloral_safetensors_find (model->file, "prompt_embeds");
   shape[0] = entry && entry->rank == 2 ?
-      CLAMP (entry->shape[0], 1, MAX_TOKENS) : 77;
+      CLAMP (entry->shape[0], 1, DLORAL_MAX_TOKENS) : 77;
   if (!dloral_safetensors_require (model->file, "prompt_embeds", 2, shape,
           error))
     return FALSE;
@@ -71,22 +70,25 @@ read_prompt_length (DloralModel *model, GError **error)
 /* Every tensor of every network is looked up by building all graphs for
  * a small frame. */
 static gboolean
-check_networks (const DloralModel *model, GError **error)
+check_networks (const DloralModel *model, DloralVae vae, GError **error)
 {
+  DloralStreamParams params = { .width = 16, .height = 16, .vae = vae,
+    DLORAL_STREAM_DEFAULTS
+  };
+  const double strengths[DLORAL_N_ADAPTERS] = { 1, 1 };
+  DloralGraph *graphs[4] = { NULL };
   DloralGeometry geo;
+  gboolean ok;
 
-  dloral_geometry_init (&geo, &model->config, 16, 16, DLORAL_COLOR_FIX_AUTO);
-  for (int kind = 0; kind < DLORAL_N_GRAPHS; kind++) {
-    DloralGraph *g;
-
-    if (kind == DLORAL_GRAPH_CONDITION && model->tokens == 0)
-      continue;
-    g = dloral_graph_build (model, &geo, kind, error);
-    if (g == NULL)
-      return FALSE;
-    dloral_graph_free (g);
-  }
-  return TRUE;
+  dloral_geometry_init (&geo, &model->config, &params);
+  ok = (graphs[0] = dloral_encode_graph (model, &geo, error)) != NULL
+      && (graphs[1] = dloral_restore_graph (model, &geo, strengths, 1, error))
+      && (graphs[2] = dloral_decode_graph (model, &geo, FALSE, error))
+      && (model->tokens == 0 || (graphs[3] =
+              dloral_condition_graph (model, &geo, strengths, error)));
+  for (guint i = 0; i < G_N_ELEMENTS (graphs); i++)
+    dloral_graph_free (graphs[i]);
+  return ok;
 }
 
 static DloralModel *
@@ -104,11 +106,12 @@ model_new (const DloralModelParams *params, char *path, GError **error)
   model->file = dloral_safetensors_open (path, error);
   if (model->file == NULL ||
       !dloral_config_read (&model->config, model->file, error) ||
-      !read_prompt_length (model, error))
+      !read_prompt_length (model, error) || !dloral_text_check (model, error))
     goto fail;
   model->device = model->backend->open (params->precision, params->threads,
       error);
-  if (model->device == NULL || !check_networks (model, error))
+  if (model->device == NULL ||
+      !check_networks (model, DLORAL_VAE_FULL, error))
     goto fail;
   return model;
 
@@ -157,6 +160,14 @@ dloral_model_unref (DloralModel *model)
   g_mutex_unlock (&registry_lock);
   if (last)
     model_free (model);
+}
+
+gboolean
+dloral_model_check_vae (const DloralModel *model, DloralVae vae,
+    GError **error)
+{
+  /* Nothing is opened without the full one. */
+  return vae == DLORAL_VAE_FULL || check_networks (model, vae, error);
 }
 
 const DloralConfig *

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
  * time that reading a hostile one takes. */
 #define MAX_HEADER (8 << 20)
 #define PREFIX 8                /* bytes of header length */
+#define RELEASED_SIZE (1 << 18) /* bytes; smaller reads leave their pages */
 
 typedef struct
 {
@@ -407,7 +409,8 @@ read_header (DloralSafetensors * file, const char *text, gsize length,
 {
   /* Our own copy: what was screened is what gets parsed. */
   char *copy = g_strndup (text, length), *problem;
-  JsonObject *header = dloral_json_parse (copy, length, &problem);
+  JsonObject *header = dloral_json_parse (copy, length, DLORAL_JSON_KEYS,
+      &problem);
   JsonObjectIter iter;
   const char *name;
   JsonNode *node;
@@ -656,10 +659,26 @@ read_f32 (const guint8 * src, gsize n, float *restrict dst)
   }
 }
 
+/* What was read once is rarely read again: without this, the process would hold
+ * a large file beside what was packed of it. The system keeps its own copy as
+ * long as it likes. */
+static void
+release_pages (const guint8 * start, gsize size)
+{
+  gsize page = sysconf (_SC_PAGESIZE);
+  guintptr first = ((guintptr) start + page - 1) / page * page;
+  guintptr end = ((guintptr) start + size) / page * page;
+
+  if (size >= RELEASED_SIZE)
+    madvise ((gpointer) first, end - first, MADV_DONTNEED);     /* a hint */
+}
+
 void
 dloral_entry_read_f32 (const DloralEntry * entry, gsize first, gsize n,
     float *dst)
 {
+  gsize element = dloral_dtype_size (entry->dtype);
+
   switch (entry->dtype) {
     case DLORAL_F32:
       read_f32 (entry->data + 4 * first, n, dst);
@@ -673,4 +692,5 @@ dloral_entry_read_f32 (const DloralEntry * entry, gsize first, gsize n,
     default:
       g_return_if_reached ();   /* not a float entry */
   }
+  release_pages (entry->data + element * first, element * n);
 }

@@ -1,8 +1,10 @@
-/* The stages of a frame: encode, restore, decode; and the prompt's part.
+/* A frame size's grids; encoding and decoding as graphs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stages.h"
+
+#include <string.h>
 
 static int
 round_up (int n, int multiple)
@@ -12,21 +14,24 @@ round_up (int n, int multiple)
 
 void
 dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
-    int width, int height, DloralColorFix fix)
+    const DloralStreamParams *params)
 {
   int factor = dloral_config_get_downscale (config);
+  int width = params->width, height = params->height;
 
+  memset (geometry, 0, sizeof *geometry);
   geometry->width = width;
   geometry->height = height;
   geometry->hr_width = round_up (width * config->scale, factor);
   geometry->hr_height = round_up (height * config->scale, factor);
   geometry->latent_width = geometry->hr_width / factor;
   geometry->latent_height = geometry->hr_height / factor;
-  geometry->color_fix =
-      fix == DLORAL_COLOR_FIX_AUTO ? config->color_fix : fix;
+  geometry->color_fix = params->color_fix == DLORAL_COLOR_FIX_AUTO ?
+      config->color_fix : params->color_fix;
+  geometry->vae = params->vae;
+  geometry->window = params->temporal_window;
 }
 
-/* Bound tensors by grid. */
 static DloralTensor *
 bind_latent (DloralBuilder *b, const DloralGeometry *geo, int c)
 {
@@ -42,11 +47,10 @@ bind_hr (DloralBuilder *b, const DloralGeometry *geo)
 
 /* Picture u8 → [H/p][W/p][3·p·p]. */
 static DloralTensor *
-from_picture (DloralBuilder *b, DloralTensor *hr)
+from_picture (DloralBuilder *b, DloralTensor *hr, int p, DloralDtype dtype)
 {
-  int p = b->config->vae.patch_size;
   DloralTensor *x = dloral_graph_tensor (b->g, hr->h / p, hr->w / p, 3 * p * p,
-      b->g->act_dtype);
+      dtype);
 
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_FROM_PICTURE, .n_src = 1, .src = { hr }, .dst = x,
@@ -69,105 +73,57 @@ build_encode (DloralBuilder *b, const DloralGeometry *geo)
   dloral_graph_append (b->g, &(DloralOp) {
       .kind = DLORAL_OP_SHRINK, .n_src = 1, .src = { hr }, .dst = small,
       .u.shrink = { dloral_config_get_downscale (b->config) } });
-  dloral_vae_encode (b, from_picture (b, hr), latent);
-}
-
-/* aligned = the previous latent moved along the flow. */
-static void
-align (DloralBuilder *b, DloralTensor *prev, DloralTensor *flow,
-    DloralTensor *aligned)
-{
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_WARP, .scope = "align", .n_src = 2,
-      .src = { prev, flow }, .dst = aligned });
+  if (geo->vae == DLORAL_VAE_TINY)
+    dloral_taesd_encode (b, from_picture (b, hr, 1, DLORAL_F32), latent);
+  else
+    dloral_vae_encode (b, from_picture (b, hr, b->config->vae.patch_size,
+            b->g->act_dtype), latent);
 }
 
 static void
-build_restore (DloralBuilder *b, const DloralGeometry *geo, int tokens,
-    gboolean first)
-{
-  int c = b->config->vae.latent_channels;
-  DloralTensor *prev_small = bind_latent (b, geo, 3);
-  DloralTensor *small = bind_latent (b, geo, 3);
-  DloralTensor *prev = bind_latent (b, geo, c);
-  DloralTensor *latent = bind_latent (b, geo, c);
-  DloralTensor *flow = bind_latent (b, geo, 2);
-  DloralTensor *aligned = bind_latent (b, geo, c);
-  DloralTensor *fused = bind_latent (b, geo, c);
-  DloralTensor *x0 = bind_latent (b, geo, c);
-
-  if (first) {
-    dloral_convert_into (b, latent, aligned);
-  } else {
-    dloral_spynet (b, small, prev_small, flow);
-    align (b, prev, flow, aligned);
-  }
-  dloral_retrieval (b, latent, aligned, fused);
-  dloral_unet (b, aligned, fused, tokens, x0);
-}
-
-static void
-build_decode (DloralBuilder *b, const DloralGeometry *geo)
+build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
 {
   const DloralVaeConfig *vae = &b->config->vae;
+  gboolean tiny = geo->vae == DLORAL_VAE_TINY;
   DloralTensor *x0 = bind_latent (b, geo, vae->latent_channels);
   DloralTensor *hr = bind_hr (b, geo);
   DloralTensor *out = bind_hr (b, geo);
-  DloralTensor *x = dloral_vae_decode (b, x0);
+  DloralTensor *x = tiny ? dloral_taesd_decode (b, x0, first) :
+      dloral_vae_decode (b, x0);
 
   dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_TO_PICTURE, .n_src = 2, .src = { x, hr }, .dst = out,
-      .u.to_picture = { vae->patch_size, vae->lq_residual, geo->color_fix,
+      .kind = DLORAL_OP_TO_PICTURE, .n_src = 3, .src = { x, hr, x0 },
+      .dst = out,
+      .u.to_picture = { tiny ? 1 : vae->patch_size,
+          !tiny && vae->lq_residual, geo->color_fix,
           geo->height * b->config->scale, geo->width * b->config->scale } });
 }
 
-/* Which cross-attentions there are is known by building the UNet once. */
-static void
-build_condition (DloralBuilder *b, const DloralGeometry *geo,
-    const DloralModel *model)
+static DloralBuilder *
+new_builder (const DloralModel *model, const char *name)
 {
-  DloralGraph *g = dloral_graph_new ("unet", b->g->act_dtype);
-  DloralBuilder *unet = dloral_builder_new (g, b->file, b->config);
-  DloralTensor *prompt;
+  DloralGraph *g = dloral_graph_new (name,
+      model->backend->get_act_dtype (model->device));
 
-  build_restore (unet, geo, model->tokens, TRUE);
-  prompt = dloral_graph_bind (b->g, 1, model->tokens,
-      model->config.unet.cross_attention_dim, DLORAL_F32);
-  dloral_unet_condition (b, prompt, unet->cross_prefixes, unet->cross_kv);
-  dloral_builder_finish (unet, b->error ? NULL : &b->error);
-  dloral_graph_free (g);
+  return dloral_builder_new (g, model->file, &model->config);
 }
 
 DloralGraph *
-dloral_graph_build (const DloralModel *model, const DloralGeometry *geo,
-    DloralGraphKind kind, GError **error)
+dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
+    GError **error)
 {
-  static const char *const names[DLORAL_N_GRAPHS] = {
-    "encode", "restore", "restore-first", "decode", "condition"
-  };
-  DloralGraph *g = dloral_graph_new (names[kind],
-      model->backend->get_act_dtype (model->device));
-  DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
+  DloralBuilder *b = new_builder (model, "encode");
 
-  switch (kind) {
-    case DLORAL_GRAPH_ENCODE:
-      build_encode (b, geo);
-      break;
-    case DLORAL_GRAPH_RESTORE:
-    case DLORAL_GRAPH_RESTORE_FIRST:
-      build_restore (b, geo, model->tokens,
-          kind == DLORAL_GRAPH_RESTORE_FIRST);
-      break;
-    case DLORAL_GRAPH_DECODE:
-      build_decode (b, geo);
-      break;
-    default:
-      build_condition (b, geo, model);
-  }
-  if (!dloral_builder_finish (b, error)) {
-    dloral_graph_free (g);
-    return NULL;
-  }
-  dloral_graph_plan (g);
-  return g;
+  build_encode (b, geo);
+  return dloral_builder_finish_graph (b, error);
+}
+
+DloralGraph *
+dloral_decode_graph (const DloralModel *model, const DloralGeometry *geo,
+    gboolean first, GError **error)
+{
+  DloralBuilder *b = new_builder (model, "decode");
+
+  build_decode (b, geo, first);
+  return dloral_builder_finish_graph (b, error);
 }

@@ -1,4 +1,5 @@
-/* The three stages of a frame as graphs, and what each is bound to.
+/* A frame size's grids; the stages of a frame as graphs, and what each is bound
+ * to.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -6,6 +7,7 @@
 
 #include "model.h"
 #include "nets/nets.h"
+#include "nets/taesd.h"
 
 G_BEGIN_DECLS
 
@@ -16,24 +18,17 @@ typedef struct
   int hr_width, hr_height;      /* HR grid, padded to whole latents */
   int latent_width, latent_height;
   DloralColorFix color_fix;     /* never AUTO */
+  DloralVae vae;
+  int window;                   /* frames that the retrieval looks back */
+  int tile, overlap;            /* latents; tile 0: the frame in one piece */
 } DloralGeometry;
 
+/* Without tiles. */
 void dloral_geometry_init (DloralGeometry * geometry,
-    const DloralConfig * config, int width, int height, DloralColorFix fix);
+    const DloralConfig * config, const DloralStreamParams * params);
 
-/* Graphs. RESTORE_FIRST is RESTORE for a frame without a past: it is its own
- * predecessor, flow zero. CONDITION computes what the prompt fixes. */
-typedef enum
-{
-  DLORAL_GRAPH_ENCODE,
-  DLORAL_GRAPH_RESTORE,
-  DLORAL_GRAPH_RESTORE_FIRST,
-  DLORAL_GRAPH_DECODE,
-  DLORAL_GRAPH_CONDITION,
-  DLORAL_N_GRAPHS
-} DloralGraphKind;
-
-/* Bindings, in order; h × w are latent sizes, H × W HR's. */
+/* Graphs, planned; NULL and `error` when the file lacks something. Their
+ * bindings follow, in order; h × w are latent sizes, H × W HR's. */
 enum
 {
   DLORAL_ENCODE_LQ,             /* u8 [height][width][3] */
@@ -41,36 +36,48 @@ enum
   DLORAL_ENCODE_SMALL,          /* f32 [h][w][3], for the flow */
   DLORAL_ENCODE_LATENT,         /* f32 [h][w][c] */
 };
+DloralGraph *dloral_encode_graph (const DloralModel * model,
+    const DloralGeometry * geometry, GError ** error);
 
 enum
 {
-  DLORAL_RESTORE_PREV_SMALL,
-  DLORAL_RESTORE_SMALL,
-  DLORAL_RESTORE_PREV_LATENT,
-  DLORAL_RESTORE_LATENT,
-  DLORAL_RESTORE_FLOW,          /* f32 [h][w][2]; RESTORE_FIRST leaves it */
-  DLORAL_RESTORE_ALIGNED,       /* f32 [h][w][c], likewise the next two */
-  DLORAL_RESTORE_FUSED,
-  DLORAL_RESTORE_X0,
-  DLORAL_RESTORE_KV,            /* and following: one a cross-attention */
-};
-
-enum
-{
-  DLORAL_DECODE_X0,
+  DLORAL_DECODE_X0,             /* f32 [h][w][c] */
   DLORAL_DECODE_HR,
   DLORAL_DECODE_OUT,            /* u8 [H][W][3] */
+  DLORAL_DECODE_MEMORY,         /* and following, where the decoder remembers:
+                                 * pairs, of the frame before and for the next */
 };
 
+/* first: of a frame without a past, for decoders that remember. */
+DloralGraph *dloral_decode_graph (const DloralModel * model,
+    const DloralGeometry * geometry, gboolean first, GError ** error);
+
+/* The step between them with `past` earlier frames to look back at. Without
+ * any, a frame is its own predecessor, flow zero. strengths: of the adapters. */
+enum
+{
+  DLORAL_RESTORE_SMALL,
+  DLORAL_RESTORE_LATENT,
+  DLORAL_RESTORE_FLOW,          /* f32 [h][w][2]; left alone without a past and
+                                 * in tiles, as the next two are in tiles */
+  DLORAL_RESTORE_ALIGNED,       /* f32 [h][w][c] */
+  DLORAL_RESTORE_FUSED,
+  DLORAL_RESTORE_X0,
+  DLORAL_RESTORE_PAST,          /* small and latent of each, the nearest first;
+                                 * then one a cross-attention */
+};
+DloralGraph *dloral_restore_graph (const DloralModel * model,
+    const DloralGeometry * geometry, const double *strengths, int past,
+    GError ** error);
+
+/* What those cross-attentions see of a prompt. Only for models with text. */
 enum
 {
   DLORAL_CONDITION_PROMPT,      /* f32 [1][tokens][cross_attention_dim] */
-  DLORAL_CONDITION_KV,
+  DLORAL_CONDITION_KV,          /* and following: one a cross-attention */
 };
-
-/* Builds and plans a graph. NULL and `error` when the file lacks something.
- * CONDITION is only for models with text. */
-DloralGraph *dloral_graph_build (const DloralModel * model,
-    const DloralGeometry * geometry, DloralGraphKind kind, GError ** error);
+DloralGraph *dloral_condition_graph (const DloralModel * model,
+    const DloralGeometry * geometry, const double *strengths,
+    GError ** error);
 
 G_END_DECLS

@@ -36,6 +36,13 @@ typedef enum
   DLORAL_COLOR_FIX_NONE,
 } DloralColorFix;
 
+/* What turns pictures into latents and back. */
+typedef enum
+{
+  DLORAL_VAE_FULL,              /* the one the model was trained with */
+  DLORAL_VAE_TINY,              /* TAESD, where the file has it */
+} DloralVae;
+
 /* Bytes of one element. */
 static inline gsize
 dloral_dtype_size (DloralDtype dtype)

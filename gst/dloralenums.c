@@ -58,3 +58,20 @@ gst_dloral_color_fix_get_type (void)
             values));
   return type;
 }
+
+GType
+gst_dloral_vae_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_VAE_FULL, "The model's own", "full"},
+    {DLORAL_VAE_TINY, "A small and fast one, where the model file has it",
+        "tiny"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralVae",
+            values));
+  return type;
+}

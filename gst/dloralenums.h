@@ -17,4 +17,7 @@ GType gst_dloral_precision_get_type (void);
 #define GST_TYPE_DLORAL_COLOR_FIX (gst_dloral_color_fix_get_type ())
 GType gst_dloral_color_fix_get_type (void);
 
+#define GST_TYPE_DLORAL_VAE (gst_dloral_vae_get_type ())
+GType gst_dloral_vae_get_type (void);
+
 G_END_DECLS

@@ -29,6 +29,10 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_FAILED;
       break;
+    case DLORAL_ERROR_NOT_FINITE:
+      *domain = GST_STREAM_ERROR;
+      *code = GST_STREAM_ERROR_FAILED;
+      break;
     case DLORAL_ERROR_ARGUMENT:
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_SETTINGS;
@@ -36,15 +40,30 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
   }
 }
 
-void
-dloral_element_post_error (GstElement * element, gchar * text,
+/* Takes text. */
+static void
+dloral_element_post (GstElement * element, GstMessageType type, gchar * text,
     const GError * error)
 {
   GQuark domain;
   gint code;
 
   dloral_error_get_gst_code (error, &domain, &code);
-  gst_element_message_full (element, GST_MESSAGE_ERROR, domain, code,
-      text ? text : g_strdup (error->message), g_strdup (error->message),
-      __FILE__, GST_FUNCTION, __LINE__);
+  gst_element_message_full (element, type, domain, code, text,
+      g_strdup (error->message), __FILE__, GST_FUNCTION, __LINE__);
+}
+
+void
+dloral_element_post_error (GstElement * element, gchar * text,
+    const GError * error)
+{
+  dloral_element_post (element, GST_MESSAGE_ERROR,
+      text ? text : g_strdup (error->message), error);
+}
+
+void
+dloral_element_post_warning (GstElement * element, const GError * error)
+{
+  dloral_element_post (element, GST_MESSAGE_WARNING,
+      g_strdup (error->message), error);
 }

@@ -14,23 +14,76 @@
 
 /* --- The engine's stream ------------------------------------------------- */
 
-static void
+/* Whether conditions have changed since the stream was begun. */
+static gboolean
 gst_dloral_set_stream (GstDloral * self, DloralStream * stream,
     const GstVideoInfo * in)
 {
   DloralState *state = &self->state;
+  gboolean retune;
+  DloralTuner *old_tuner;
   DloralStream *old;
 
   g_mutex_lock (&state->lock);
   old = state->stream;
+  old_tuner = state->tuner;
   state->stream = stream;
+  state->tuner = stream ?
+      dloral_tuner_new (GST_ELEMENT_CAST (self), stream) : NULL;
+  retune = state->retune;
   if (stream && state->flushing)
     dloral_stream_set_flushing (stream, TRUE);
   g_mutex_unlock (&state->lock);
 
   state->stream_width = stream ? in->width : 0;
   state->stream_height = stream ? in->height : 0;
+  g_clear_pointer (&old_tuner, dloral_tuner_free);
   g_clear_pointer (&old, dloral_stream_free);
+  return retune;
+}
+
+/* As they are set now. The prompt is returned, to be freed; FALSE: there is one,
+ * but the model has nothing to read it with. With the lock. */
+static gboolean
+gst_dloral_dup_conditions (GstDloral * self, DloralConditions * conditions)
+{
+  gboolean ok;
+
+  GST_OBJECT_LOCK (self);
+  ok = self->settings.prompt == NULL || self->state.reads_prompts;
+  conditions->prompt = ok ? g_strdup (self->settings.prompt) : NULL;
+  conditions->consistency_strength = self->settings.consistency_strength;
+  conditions->detail_strength = self->settings.detail_strength;
+  GST_OBJECT_UNLOCK (self);
+  return ok;
+}
+
+static void
+gst_dloral_warn_of_prompt (GstDloral * self)
+{
+  GST_ELEMENT_WARNING (self, LIBRARY, SETTINGS,
+      ("The model file has no text encoder to read the prompt with; what is "
+          "stored in the file is used instead."), (NULL));
+}
+
+void
+gst_dloral_tune (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  DloralConditions conditions;
+  gboolean readable = TRUE;
+
+  g_mutex_lock (&state->lock);
+  state->retune = TRUE;
+  if (state->tuner) {
+    readable = gst_dloral_dup_conditions (self, &conditions);
+    dloral_tuner_set (state->tuner, &conditions);
+    g_free ((gchar *) conditions.prompt);
+  }
+  g_mutex_unlock (&state->lock);
+
+  if (!readable)
+    gst_dloral_warn_of_prompt (self);
 }
 
 void
@@ -83,19 +136,34 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
     .height = in->height,
     .color_fix = state->settings.color_fix,
     .async_depth = state->settings.async_depth,
+    .vae = state->settings.vae,
+    .temporal_window = state->settings.temporal_window,
+    .tile_size = state->settings.tile_size,
+    .tile_overlap = state->settings.tile_overlap,
+    .scene_cut_threshold = state->settings.scene_cut_threshold,
   };
   DloralStream *stream;
   GError *error = NULL;
+  gboolean readable;
 
+  g_mutex_lock (&state->lock);
+  state->reads_prompts = dloral_model_has_text_encoder (model);
+  state->retune = FALSE;
+  readable = gst_dloral_dup_conditions (self, &params.conditions);
+  g_mutex_unlock (&state->lock);
+  if (!readable)
+    gst_dloral_warn_of_prompt (self);
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_START,
       "Preparing for frames of %dx%d", in->width, in->height);
   stream = dloral_stream_new (model, &params, &error);
+  g_free ((gchar *) params.conditions.prompt);
   if (!stream) {
     gst_dloral_post_stream_error (self, error);
     g_clear_error (&error);
     return FALSE;
   }
-  gst_dloral_set_stream (self, stream, in);
+  if (gst_dloral_set_stream (self, stream, in))
+    gst_dloral_tune (self);
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       "Ready for frames of %dx%d", in->width, in->height);
   return TRUE;
@@ -244,6 +312,22 @@ gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf)
 
 /* --- Out ----------------------------------------------------------------- */
 
+/* Counts a frame that the model failed on. The first one is said. */
+static void
+gst_dloral_note_plain (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  gboolean first;
+
+  g_mutex_lock (&state->lock);
+  first = state->stats.frames_plain++ == 0;
+  g_mutex_unlock (&state->lock);
+  if (first)
+    GST_ELEMENT_WARNING (self, STREAM, FAILED,
+        ("The model's result is not a number; frames leave enlarged but not "
+            "restored. Try precision=f32, or check the model file."), (NULL));
+}
+
 /* Notes how a finished frame did. measured: it leaves the moment it is
  * finished, so that its latency is ours and not downstream's. */
 static void
@@ -313,8 +397,11 @@ gst_dloral_collect_frame (GstDloral * self, DloralItem * item, gboolean drop)
     return GST_FLOW_FLUSHING;
   if (!drop)
     flow = gst_dloral_finish_frame (self, frame, item->buffer);
-  if (!drop && flow == GST_FLOW_OK)
+  if (!drop && flow == GST_FLOW_OK) {
+    if (frame->plain)
+      gst_dloral_note_plain (self);
     gst_dloral_note_frame (self, frame, item, at_once);
+  }
   dloral_stream_release (state->stream, frame);
   return flow;
 }

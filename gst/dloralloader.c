@@ -18,6 +18,7 @@ struct _DloralLoader
   GstElement *element;
   DloralModelParams params;
   gchar *path;                  /* NULL: the default */
+  DloralVae vae;
   GThread *thread;
 
   GMutex lock;
@@ -123,6 +124,10 @@ dloral_loader_describe_failure (const gchar * path, const GError * error)
         path);
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE))
     return g_strdup_printf ("The device cannot run the model \"%s\".", path);
+  if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT))
+    return g_strdup_printf ("The model \"%s\" has no tiny coder. Set the "
+        "property \"vae\" to \"full\", or give a model file that has one.",
+        path);
   return g_strdup_printf ("The file \"%s\" is not a model that can be used.",
       path);
 }
@@ -148,6 +153,7 @@ static DloralModel *
 dloral_loader_open (DloralLoader * loader, const gchar * path, GError ** error)
 {
   DloralModelParams params = loader->params;
+  DloralModel *model;
 
   if (!path) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND,
@@ -159,7 +165,10 @@ dloral_loader_open (DloralLoader * loader, const gchar * path, GError ** error)
   dloral_loader_post_progress (loader, GST_PROGRESS_TYPE_CONTINUE,
       g_strdup_printf ("Reading %s", path));
   params.path = path;
-  return dloral_model_open (&params, error);
+  model = dloral_model_open (&params, error);
+  if (model && !dloral_model_check_vae (model, loader->vae, error))
+    g_clear_pointer (&model, dloral_model_unref);
+  return model;
 }
 
 static gpointer
@@ -194,13 +203,15 @@ dloral_loader_run (gpointer user_data)
 }
 
 DloralLoader *
-dloral_loader_new (GstElement * element, const DloralModelParams * params)
+dloral_loader_new (GstElement * element, const DloralModelParams * params,
+    DloralVae vae)
 {
   DloralLoader *loader = g_new0 (DloralLoader, 1);
 
   loader->element = element;
   loader->params = *params;
   loader->path = g_strdup (params->path);
+  loader->vae = vae;
   g_mutex_init (&loader->lock);
   g_cond_init (&loader->cond);
 

@@ -13,11 +13,11 @@ G_BEGIN_DECLS
 
 typedef struct _DloralLoader DloralLoader;
 
-/* Starts loading. `params->path` NULL: the default model. Posts progress
- * messages (code "load") and, on failure, an error message as `element`, which
- * must outlive the loader. */
+/* Starts loading a model that must have the coder `vae`. `params->path` NULL:
+ * the default model. Posts progress messages (code "load") and, on failure, an
+ * error message as `element`, which must outlive the loader. */
 DloralLoader *dloral_loader_new (GstElement * element,
-    const DloralModelParams * params);
+    const DloralModelParams * params, DloralVae vae);
 
 /* Waits for the thread to end; no message is posted any more. */
 void dloral_loader_free (DloralLoader * loader);

@@ -1,4 +1,4 @@
-/* The element's class: properties, start and stop, and the chain's two steps.
+/* The element's class: start and stop, and the chain's two steps.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -40,31 +40,9 @@
 #include <string.h>
 
 #include "dloralcaps.h"
-#include "dloralenums.h"
 
 GST_DEBUG_CATEGORY (gst_dloral_debug);
 #define GST_CAT_DEFAULT gst_dloral_debug
-
-#define DEFAULT_DEVICE DLORAL_DEVICE_AUTO
-#define DEFAULT_PRECISION DLORAL_PRECISION_AUTO
-#define DEFAULT_THREADS 0
-#define DEFAULT_ASYNC_DEPTH 2
-#define DEFAULT_COLOR_FIX DLORAL_COLOR_FIX_AUTO
-
-#define MAX_THREADS 1024
-#define MAX_ASYNC_DEPTH 16
-
-enum
-{
-  PROP_0,
-  PROP_MODEL,
-  PROP_DEVICE,
-  PROP_PRECISION,
-  PROP_THREADS,
-  PROP_ASYNC_DEPTH,
-  PROP_COLOR_FIX,
-  PROP_STATS,
-};
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
     GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (DLORAL_SINK_CAPS));
@@ -74,105 +52,6 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
 
 G_DEFINE_TYPE (GstDloral, gst_dloral, GST_TYPE_BASE_TRANSFORM);
 GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
-
-/* --- Properties ---------------------------------------------------------- */
-
-static void
-gst_dloral_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  DloralSettings *settings = &GST_DLORAL (object)->settings;
-
-  GST_OBJECT_LOCK (object);
-  switch (id) {
-    case PROP_MODEL:
-      g_free (settings->model);
-      settings->model = g_value_dup_string (value);
-      break;
-    case PROP_DEVICE:
-      settings->device = g_value_get_enum (value);
-      break;
-    case PROP_PRECISION:
-      settings->precision = g_value_get_enum (value);
-      break;
-    case PROP_THREADS:
-      settings->threads = g_value_get_uint (value);
-      break;
-    case PROP_ASYNC_DEPTH:
-      settings->async_depth = g_value_get_uint (value);
-      break;
-    case PROP_COLOR_FIX:
-      settings->color_fix = g_value_get_enum (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (object);
-}
-
-/* Times of stages are means over all frames. */
-static GstStructure *
-gst_dloral_create_stats (GstDloral * self)
-{
-  DloralState *state = &self->state;
-  const DloralStats *stats = &state->stats;
-  GstStructure *s;
-  guint64 n;
-
-  g_mutex_lock (&state->lock);
-  n = MAX (stats->frames_out, 1);
-  s = gst_structure_new ("application/x-dloral-stats",
-      "frames-in", G_TYPE_UINT64, stats->frames_in,
-      "frames-out", G_TYPE_UINT64, stats->frames_out,
-      "latency", G_TYPE_UINT64, stats->latency,
-      "encode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_ENCODE] / n,
-      "restore-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_RESTORE] / n,
-      "decode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_DECODE] / n,
-      "memory", G_TYPE_UINT64, state->stream ?
-      (guint64) dloral_stream_get_memory (state->stream) : 0,
-      "device", G_TYPE_STRING, stats->device,
-      "precision", G_TYPE_STRING, stats->precision, NULL);
-  g_mutex_unlock (&state->lock);
-  return s;
-}
-
-static void
-gst_dloral_get_property (GObject * object, guint id, GValue * value,
-    GParamSpec * pspec)
-{
-  const DloralSettings *settings = &GST_DLORAL (object)->settings;
-
-  if (id == PROP_STATS) {
-    g_value_take_boxed (value, gst_dloral_create_stats (GST_DLORAL (object)));
-    return;
-  }
-  GST_OBJECT_LOCK (object);
-  switch (id) {
-    case PROP_MODEL:
-      g_value_set_string (value, settings->model);
-      break;
-    case PROP_DEVICE:
-      g_value_set_enum (value, settings->device);
-      break;
-    case PROP_PRECISION:
-      g_value_set_enum (value, settings->precision);
-      break;
-    case PROP_THREADS:
-      g_value_set_uint (value, settings->threads);
-      break;
-    case PROP_ASYNC_DEPTH:
-      g_value_set_uint (value, settings->async_depth);
-      break;
-    case PROP_COLOR_FIX:
-      g_value_set_enum (value, settings->color_fix);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (object);
-}
 
 /* --- Start and stop ------------------------------------------------------ */
 
@@ -187,6 +66,7 @@ gst_dloral_start (GstBaseTransform * trans)
   GST_OBJECT_LOCK (self);
   settings = self->settings;
   settings.model = g_strdup (self->settings.model);
+  settings.prompt = NULL;       /* read when a stream is made */
   GST_OBJECT_UNLOCK (self);
 
   params = (DloralModelParams) {
@@ -207,7 +87,8 @@ gst_dloral_start (GstBaseTransform * trans)
       settings.async_depth > 0);
   g_mutex_unlock (&state->lock);
 
-  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params);
+  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params,
+      settings.vae);
   return TRUE;
 }
 
@@ -290,109 +171,9 @@ gst_dloral_finalize (GObject * object)
   GstDloral *self = GST_DLORAL (object);
 
   g_free (self->settings.model);
+  g_free (self->settings.prompt);
   g_mutex_clear (&self->state.lock);
   G_OBJECT_CLASS (gst_dloral_parent_class)->finalize (object);
-}
-
-static void
-gst_dloral_install_properties (GObjectClass * klass)
-{
-  const GParamFlags ready = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
-      | GST_PARAM_MUTABLE_READY;
-
-  /**
-   * GstDloral:model:
-   *
-   * Path of the model file (safetensors). Unset: the small model that comes
-   * with the plugin.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_MODEL,
-      g_param_spec_string ("model", "Model",
-          "Path of the model file (unset: the small model that comes with the "
-          "plugin)", NULL, ready));
-
-  /**
-   * GstDloral:device:
-   *
-   * What computes.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_DEVICE,
-      g_param_spec_enum ("device", "Device", "What computes",
-          GST_TYPE_DLORAL_DEVICE, DEFAULT_DEVICE, ready));
-
-  /**
-   * GstDloral:precision:
-   *
-   * Type the networks compute in.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_PRECISION,
-      g_param_spec_enum ("precision", "Precision",
-          "Type the networks compute in", GST_TYPE_DLORAL_PRECISION,
-          DEFAULT_PRECISION, ready));
-
-  /**
-   * GstDloral:threads:
-   *
-   * Number of threads that compute on the CPU; 0: one for each core.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_THREADS,
-      g_param_spec_uint ("threads", "Threads",
-          "Number of threads that compute on the CPU (0 = one for each core)",
-          0, MAX_THREADS, DEFAULT_THREADS, ready));
-
-  /**
-   * GstDloral:async-depth:
-   *
-   * Number of frames that may be computed while further ones come in. 0: each
-   * frame is computed in the thread that brings it.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_ASYNC_DEPTH,
-      g_param_spec_uint ("async-depth", "Async depth",
-          "Number of frames in flight (0 = compute in the calling thread)",
-          0, MAX_ASYNC_DEPTH, DEFAULT_ASYNC_DEPTH, ready));
-
-  /**
-   * GstDloral:color-fix:
-   *
-   * Correction of the result's colours against those of the input.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_COLOR_FIX,
-      g_param_spec_enum ("color-fix", "Colour correction",
-          "Correction of the result's colours against those of the input",
-          GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, ready));
-
-  /**
-   * GstDloral:stats:
-   *
-   * What was done since the element was started, all but the strings of type
-   * guint64: frames-in and frames-out (frames); latency of the frame measured
-   * last, and encode-time, restore-time and decode-time, the mean times of the
-   * stages (nanoseconds); memory that frames take beside the model (bytes);
-   * device and precision (strings, empty until the model is loaded).
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property (klass, PROP_STATS,
-      g_param_spec_boxed ("stats", "Statistics",
-          "Frames in and out, latency and mean times of the stages in "
-          "nanoseconds, memory in bytes, device and precision",
-          GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
-
-  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_DEVICE, 0);
-  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
-  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
 }
 
 static void
@@ -405,8 +186,6 @@ gst_dloral_class_init (GstDloralClass * klass)
   GST_DEBUG_CATEGORY_INIT (gst_dloral_debug, "dloral", 0,
       "video super-resolution by one-step diffusion");
 
-  object_class->set_property = gst_dloral_set_property;
-  object_class->get_property = gst_dloral_get_property;
   object_class->finalize = gst_dloral_finalize;
   gst_dloral_install_properties (object_class);
 
@@ -432,13 +211,7 @@ gst_dloral_class_init (GstDloralClass * klass)
 static void
 gst_dloral_init (GstDloral * self)
 {
-  self->settings = (DloralSettings) {
-    .device = DEFAULT_DEVICE,
-    .precision = DEFAULT_PRECISION,
-    .threads = DEFAULT_THREADS,
-    .async_depth = DEFAULT_ASYNC_DEPTH,
-    .color_fix = DEFAULT_COLOR_FIX,
-  };
+  gst_dloral_init_settings (&self->settings);
   self->state.stats = (DloralStats) { .device = "", .precision = "" };
   self->state.position = GST_CLOCK_TIME_NONE;
   g_mutex_init (&self->state.lock);

@@ -18,6 +18,7 @@
 #include "dlorallatency.h"
 #include "dloralloader.h"
 #include "dloralpusher.h"
+#include "dloraltuner.h"
 #include "gstdloral.h"
 
 G_BEGIN_DECLS
@@ -37,12 +38,20 @@ typedef struct
   guint threads;
   guint async_depth;
   DloralColorFix color_fix;
+  DloralVae vae;
+  guint temporal_window;
+  guint tile_size, tile_overlap;
+  gdouble scene_cut_threshold;
+  /* These may change at any time; those in force are the tuner's. */
+  gchar *prompt;                /* NULL: the model's own */
+  gdouble consistency_strength, detail_strength;
 } DloralSettings;
 
 /* Sums since start (). */
 typedef struct
 {
   guint64 frames_in, frames_out;
+  guint64 frames_plain;         /* of those out, merely enlarged */
   GstClockTime latency;         /* of the frame measured last */
   guint64 stage_ns[DLORAL_N_STAGES];
   const gchar *device, *precision;      /* static strings; "" until loaded */
@@ -65,6 +74,10 @@ typedef struct
   DloralLoader *loader;
   DloralPusher *pusher;
   DloralStream *stream;         /* NULL: to be made for the caps */
+  DloralTuner *tuner;           /* of the stream */
+  gboolean reads_prompts;       /* the model does */
+  gboolean retune;              /* conditions were set since it was last cleared,
+                                 * while a stream was being made */
   gboolean flushing;
   gboolean live;                /* upstream, by the last latency query */
   DloralLatency latency;
@@ -79,6 +92,11 @@ struct _GstDloral
   DloralSettings settings;
   DloralState state;
 };
+
+/* --- Properties (dloralproperties.c) -------------------------------------- */
+
+void gst_dloral_init_settings (DloralSettings * settings);
+void gst_dloral_install_properties (GObjectClass * klass);
 
 /* --- Frames (dloralframes.c) --------------------------------------------- */
 
@@ -105,6 +123,9 @@ gboolean gst_dloral_drain (GstDloral * self);
 /* TRUE: wakes every wait, any thread. FALSE: forgets what was on its way. */
 void gst_dloral_start_flush (GstDloral * self);
 void gst_dloral_stop_flush (GstDloral * self);
+
+/* Steers the stream by the settings as they are now. Any thread. */
+void gst_dloral_tune (GstDloral * self);
 
 /* --- Caps and allocation (dloralnegotiate.c) ----------------------------- */
 

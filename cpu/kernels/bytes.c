@@ -88,31 +88,39 @@ clamp_bytes (Vector v)
   return VECTOR_MIN (vector_relu (v), vector_set (255));
 }
 
-INLINE void
+/* Zero times what is not finite is not zero. */
+INLINE gboolean
 to_bytes_from (guint8 * dst, const void *src, const guint8 * lq, float bias,
     gsize n, DloralKernelType from)
 {
+  Vector nought = vector_set (0);
+  float rest = 0;
   gsize i = 0;
 
   for (; i + LANES <= n; i += LANES) {
     Vector base = lq ? bytes_get (lq + i) : vector_set (127.5f);
+    Vector x = elements_get (src, i, from);
 
-    bytes_set (dst + i, clamp_bytes (elements_get (src, i, from) * 127.5f
-            + base) + bias);
+    nought += x * 0.0f;
+    bytes_set (dst + i, clamp_bytes (x * 127.5f + base) + bias);
   }
-  for (; i < n; i++)
-    dst[i] = (gint32) (clamp_byte (element_get (src, i, from) * 127.5f
-            + (lq ? lq[i] : 127.5f)) + bias);
+  for (; i < n; i++) {
+    float x = element_get (src, i, from);
+
+    rest += x * 0.0f;
+    dst[i] = (gint32) (clamp_byte (x * 127.5f + (lq ? lq[i] : 127.5f)) + bias);
+  }
+  for (int l = 0; l < LANES; l++)
+    rest += nought[l];
+  return rest == 0;
 }
 
-INLINE void
+INLINE gboolean
 to_bytes (guint8 * dst, const void *src, const guint8 * lq, float bias,
     gsize n, DloralKernelType from)
 {
-  if (lq)
-    to_bytes_from (dst, src, lq, bias, n, from);
-  else
-    to_bytes_from (dst, src, NULL, bias, n, from);
+  return lq ? to_bytes_from (dst, src, lq, bias, n, from)
+      : to_bytes_from (dst, src, NULL, bias, n, from);
 }
 
 static void
@@ -127,18 +135,18 @@ from_bytes_bf16 (void *dst, const guint8 * src, gsize n)
   from_bytes (dst, src, n, DLORAL_KERNEL_BF16);
 }
 
-static void
+static gboolean
 to_bytes_f32 (guint8 * dst, const void *src, const guint8 * lq, float bias,
     gsize n)
 {
-  to_bytes (dst, src, lq, bias, n, DLORAL_KERNEL_F32);
+  return to_bytes (dst, src, lq, bias, n, DLORAL_KERNEL_F32);
 }
 
-static void
+static gboolean
 to_bytes_bf16 (guint8 * dst, const void *src, const guint8 * lq, float bias,
     gsize n)
 {
-  to_bytes (dst, src, lq, bias, n, DLORAL_KERNEL_BF16);
+  return to_bytes (dst, src, lq, bias, n, DLORAL_KERNEL_BF16);
 }
 
 static void

@@ -112,8 +112,8 @@ typedef struct
       gsize n);
 
   /* dst = src in [−1, 1] (+ lq, a byte in [−1, 1], unless NULL), clamped, as
-   * 0 … 255 plus `bias`, truncated. */
-  void (*to_bytes[DLORAL_N_KERNEL_TYPES]) (guint8 * dst, const void *src,
+   * 0 … 255 plus `bias`, truncated. FALSE if some src is not finite. */
+  gboolean (*to_bytes[DLORAL_N_KERNEL_TYPES]) (guint8 * dst, const void *src,
       const guint8 * lq, float bias, gsize n);
 
   /* Adds sum and sum of squares of n RGB pixels to sums[3], squares[3]. */

@@ -4,8 +4,6 @@
  */
 #include "builder.h"
 
-#include "layer.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -18,6 +16,8 @@ dloral_builder_new (DloralGraph *g, const DloralSafetensors *file,
   b->g = g;
   b->file = file;
   b->config = config;
+  for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
+    b->strengths[a] = 1;
   b->cross_prefixes = g_ptr_array_new_with_free_func (g_free);
   b->cross_kv = g_ptr_array_new ();
   return b;
@@ -35,6 +35,19 @@ dloral_builder_finish (DloralBuilder *b, GError **error)
   g_free (b->temb);
   g_free (b);
   return ok;
+}
+
+DloralGraph *
+dloral_builder_finish_graph (DloralBuilder *b, GError **error)
+{
+  DloralGraph *g = b->g;
+
+  if (!dloral_builder_finish (b, error)) {
+    dloral_graph_free (g);
+    return NULL;
+  }
+  dloral_graph_plan (g);
+  return g;
 }
 
 /* --- Weights ------------------------------------------------------------- */
@@ -68,8 +81,22 @@ static gboolean
 find_layer (DloralBuilder *b, DloralLayer *layer, const char *name, int o,
     int i, int kh, int kw)
 {
-  return b->error == NULL &&
-      dloral_layer_find (layer, b->file, name, o, i, kh, kw, &b->error);
+  if (b->error ||
+      !dloral_layer_find (layer, b->file, name, o, i, kh, kw, &b->error))
+    return FALSE;
+  for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
+    layer->adapters[a].strength = b->strengths[a];
+  return TRUE;
+}
+
+/* Names what a layer's weight holds: equal keys, equal values. */
+static void
+append_key (GString *key, const char *name, const DloralLayer *layer)
+{
+  g_string_append (key, name);
+  for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
+    if (layer->adapters[a].rank > 0)
+      g_string_append_printf (key, "@%.9g", layer->adapters[a].strength);
 }
 
 const DloralWeight *
@@ -77,6 +104,7 @@ dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
     int kh, int kw, int first, int n)
 {
   FileSource *s = g_new0 (FileSource, 1);
+  GString *key;
 
   if (!find_layer (b, &s->layers[0], name, o, i, kh, kw)) {
     g_free (s);
@@ -84,9 +112,12 @@ dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
   }
   s->n_layers = 1;
   s->first = first;
+  key = g_string_new (NULL);
+  append_key (key, name, &s->layers[0]);
+  if (n != i)
+    g_string_append_printf (key, "[%d:%d]", first, first + n);
   return dloral_graph_weight (b->g, (DloralWeight) {
-      .key = n == i ? g_strdup (name) :
-          g_strdup_printf ("%s[%d:%d]", name, first, first + n),
+      .key = g_string_free (key, FALSE),
       .o = o, .i = n, .kh = kh, .kw = kw,
       .fill = fill_from_file, .data = s, .destroy = g_free });
 }
@@ -107,7 +138,8 @@ dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
 
   for (int n = 0; n < n_names; n++) {
     find_layer (b, &s->layers[n], names[n], o, i, 1, 1);
-    g_string_append_printf (key, "%s%s", n ? "+" : "", names[n]);
+    g_string_append (key, n ? "+" : "");
+    append_key (key, names[n], &s->layers[n]);
   }
   if (b->error) {
     g_string_free (key, TRUE);
@@ -222,6 +254,23 @@ dloral_group_norm (DloralBuilder *b, const char *prefix, DloralTensor *x,
       .bias = dloral_builder_weight (b, bias, c, 1, 1, 1),
       .u.group_norm = { groups, eps, act } });
   return y;
+}
+
+DloralTensor *
+dloral_layer_norm (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    float eps, DloralTensor *dst)
+{
+  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
+
+  if (dst == NULL)
+    dst = dloral_graph_tensor (b->g, x->h, x->w, x->c, b->g->act_dtype);
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_LAYER_NORM, .scope = prefix, .n_src = 1, .src = { x },
+      .dst = dst, .weight = dloral_builder_weight (b, weight, x->c, 1, 1, 1),
+      .bias = dloral_builder_weight (b, bias, x->c, 1, 1, 1),
+      .u.layer_norm = { eps } });
+  return dst;
 }
 
 /* conv1's bias with the projected time embedding: the timestep is fixed, so

@@ -11,6 +11,7 @@
 
 #include "engine/config.h"
 #include "engine/graph.h"
+#include "layer.h"
 
 G_BEGIN_DECLS
 
@@ -20,11 +21,15 @@ typedef struct
   const DloralSafetensors *file;
   const DloralConfig *config;
   GError *error;
+  /* Of the layers that have adapters: consistency, detail. 1 each at first. */
+  double strengths[DLORAL_N_ADAPTERS];
   float *temb;                  /* silu (time embedding) [temb_length], or NULL */
   int temb_length;
-  /* Cross-attentions met so far, in order: what keys and values need. */
+  /* The UNet's cross-attentions, in order: what keys and values need. A UNet
+   * that is built again in the same graph (tiles) uses the same ones. */
   GPtrArray *cross_prefixes;    /* char *, "….attn2" */
   GPtrArray *cross_kv;          /* DloralTensor *, bound [1][tokens][2·c] */
+  guint cross_next;             /* the one that is met next */
 } DloralBuilder;
 
 DloralBuilder *dloral_builder_new (DloralGraph * g,
@@ -32,6 +37,9 @@ DloralBuilder *dloral_builder_new (DloralGraph * g,
 
 /* Frees the builder, not the graph. FALSE and `error` if anything failed. */
 gboolean dloral_builder_finish (DloralBuilder * b, GError ** error);
+
+/* Frees the builder; its graph, planned, or NULL and `error`. */
+DloralGraph *dloral_builder_finish_graph (DloralBuilder * b, GError ** error);
 
 /* --- Weights ------------------------------------------------------------- */
 
@@ -95,6 +103,11 @@ DloralTensor *dloral_linear (DloralBuilder * b, const char *scope,
 DloralTensor *dloral_group_norm (DloralBuilder * b, const char *prefix,
     DloralTensor * x, DloralTensor * skip, int groups, float eps,
     DloralAct act);
+
+/* Over the channels of every position. dst: write here instead of a new tensor
+ * (NULL). */
+DloralTensor *dloral_layer_norm (DloralBuilder * b, const char *prefix,
+    DloralTensor * x, float eps, DloralTensor * dst);
 
 /* ResnetBlock2D: of x, or of x and skip side by side, to c channels. Adds the
  * builder's time embedding where it has one. */

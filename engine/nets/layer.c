@@ -43,6 +43,7 @@ find_adapter (DloralLayer *layer, const DloralSafetensors *file,
     layer->adapters[adapter].up = dloral_safetensors_require (file, up_name,
         4, (gint64[]) { layer->o, rank, 1, 1 }, error);
   layer->adapters[adapter].rank = rank;
+  layer->adapters[adapter].strength = 1;
   return layer->adapters[adapter].up != NULL;
 }
 
@@ -77,12 +78,13 @@ read_channels (const DloralLayer *layer, const DloralEntry *entry, int rows,
           dst + r * row);
 }
 
-/* dst [o][row] += alpha / rank · up [o][rank] · down [rank][row] */
+/* dst [o][row] += strength · alpha / rank · up [o][rank] · down [rank][row] */
 static void
 add_adapter (const DloralLayer *layer, int adapter, int first, int n,
     float *dst)
 {
   int rank = layer->adapters[adapter].rank;
+  float scale = layer->adapters[adapter].strength * ALPHA / rank;
   gsize row = (gsize) n * layer->taps;
   g_autofree float *down = g_new (float, rank * row);
   g_autofree float *up = g_new (float, (gsize) layer->o * rank);
@@ -92,7 +94,7 @@ add_adapter (const DloralLayer *layer, int adapter, int first, int n,
       (gsize) layer->o * rank, up);
   for (int o = 0; o < layer->o; o++)
     for (int r = 0; r < rank; r++) {
-      float factor = ALPHA / rank * up[(gsize) o * rank + r];
+      float factor = scale * up[(gsize) o * rank + r];
 
       for (gsize k = 0; k < row; k++)
         dst[o * row + k] += factor * down[r * row + k];
@@ -104,6 +106,6 @@ dloral_layer_read (const DloralLayer *layer, int first, int n, float *dst)
 {
   read_channels (layer, layer->base, layer->o, first, n, dst);
   for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
-    if (layer->adapters[a].rank > 0)
+    if (layer->adapters[a].rank > 0 && layer->adapters[a].strength != 0)
       add_adapter (layer, a, first, n, dst);
 }

@@ -67,22 +67,6 @@ embed_timestep (DloralBuilder *b)
 /* --- Transformer blocks ---------------------------------------------------- */
 
 static DloralTensor *
-layer_norm (DloralBuilder *b, const char *prefix, DloralTensor *x)
-{
-  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
-  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
-  DloralTensor *y =
-      dloral_graph_tensor (b->g, x->h, x->w, x->c, b->g->act_dtype);
-
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_LAYER_NORM, .scope = prefix, .n_src = 1, .src = { x },
-      .dst = y, .weight = dloral_builder_weight (b, weight, x->c, 1, 1, 1),
-      .bias = dloral_builder_weight (b, bias, x->c, 1, 1, 1),
-      .u.layer_norm = { EPS } });
-  return y;
-}
-
-static DloralTensor *
 attention_out (DloralBuilder *b, const char *prefix, DloralTensor *h,
     DloralTensor *residual)
 {
@@ -111,6 +95,18 @@ self_attention (DloralBuilder *b, const char *prefix, DloralTensor *h,
   return attention_out (b, prefix, h, x);
 }
 
+/* What a cross-attention sees of the prompt, bound at every run. */
+static DloralTensor *
+keys_and_values (DloralBuilder *b, const char *prefix, int c, int tokens)
+{
+  if (b->cross_next == b->cross_kv->len) {
+    g_ptr_array_add (b->cross_prefixes, g_strdup (prefix));
+    g_ptr_array_add (b->cross_kv,
+        dloral_graph_bind (b->g, 1, tokens, 2 * c, b->g->act_dtype));
+  }
+  return b->cross_kv->pdata[b->cross_next++];
+}
+
 /* x + attention of the normed h to the prompt. */
 static DloralTensor *
 cross_attention (DloralBuilder *b, const char *prefix, DloralTensor *h,
@@ -118,11 +114,8 @@ cross_attention (DloralBuilder *b, const char *prefix, DloralTensor *h,
 {
   int c = x->c;
   g_autofree char *q = g_strconcat (prefix, ".to_q.weight", NULL);
-  DloralTensor *kv =
-      dloral_graph_bind (b->g, 1, tokens, 2 * c, b->g->act_dtype);
+  DloralTensor *kv = keys_and_values (b, prefix, c, tokens);
 
-  g_ptr_array_add (b->cross_prefixes, g_strdup (prefix));
-  g_ptr_array_add (b->cross_kv, kv);
   h = dloral_linear (b, prefix, h, dloral_builder_weight (b, q, c, c, 1, 1),
       NULL, NULL);
   h = dloral_attention (b, prefix, h, kv, kv, (int[]) { 0, 0, c }, c, heads);
@@ -163,10 +156,12 @@ transformer_block (DloralBuilder *b, const char *prefix, DloralTensor *x,
   g_autofree char *attn2 = g_strconcat (prefix, ".attn2", NULL);
   g_autofree char *ff = g_strconcat (prefix, ".ff", NULL);
 
-  x = self_attention (b, attn1, layer_norm (b, norm1, x), x, heads);
+  x = self_attention (b, attn1, dloral_layer_norm (b, norm1, x, EPS, NULL), x,
+      heads);
   if (b->config->unet.cross_attention_dim > 0)
-    x = cross_attention (b, attn2, layer_norm (b, norm2, x), x, heads, tokens);
-  return feed_forward (b, ff, layer_norm (b, norm3, x), x);
+    x = cross_attention (b, attn2,
+        dloral_layer_norm (b, norm2, x, EPS, NULL), x, heads, tokens);
+  return feed_forward (b, ff, dloral_layer_norm (b, norm3, x, EPS, NULL), x);
 }
 
 /* Transformer2DModel: projections are 1×1 convolutions or linear layers, which
@@ -279,14 +274,15 @@ step (DloralBuilder *b, DloralTensor *x, DloralTensor *fused,
 {
   float *w = dloral_builder_read (b, "unet.conv_out.weight", x0->c, x->c, 3, 3);
   float *bias = dloral_builder_read (b, "unet.conv_out.bias", x0->c, 1, 1, 1);
+  g_autofree char *key = g_strdup_printf ("unet.conv_out.weight(-)@%.9g@%.9g",
+      b->strengths[0], b->strengths[1]);
 
   for (gsize i = 0; w && i < (gsize) x0->c * x->c * 9; i++)
     w[i] = -w[i];
   for (int i = 0; bias && i < x0->c; i++)
     bias[i] = -bias[i];
   dloral_conv_weights (b, "unet.conv_out", x,
-      dloral_builder_constant (b, "unet.conv_out.weight(-)", x0->c, x->c, 3, 3,
-          w),
+      dloral_builder_constant (b, key, x0->c, x->c, 3, 3, w),
       dloral_builder_constant (b, "unet.conv_out.bias(-)", x0->c, 1, 1, 1,
           bias),
       &(DloralConvParams) { .residual = fused, .dst = x0 });
@@ -300,7 +296,9 @@ dloral_unet (DloralBuilder *b, DloralTensor *aligned, DloralTensor *fused,
   g_autoptr (GPtrArray) skips = g_ptr_array_new ();
   DloralTensor *x = dloral_concat (b, b->g->act_dtype, aligned, fused, NULL);
 
-  embed_timestep (b);
+  if (b->temb == NULL)
+    embed_timestep (b);
+  b->cross_next = 0;
   x = dloral_conv (b, "unet.conv_in", x, unet->block_out_channels[0], 0);
   x = down (b, x, skips, tokens);
   x = middle (b, x, tokens);

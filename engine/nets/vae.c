@@ -10,9 +10,21 @@
  */
 #include "nets.h"
 
+#include "engine/tiles.h"
+
 #include <string.h>
 
 #define EPS 1e-6f
+
+/* The tiles of the published code, in latents of 8 pixels: the encoder's are
+ * 1024 pixels with 32 around, the decoder's 224 latents with 11. */
+typedef struct
+{
+  int size, pad, unit;
+} DloralVaeTiles;
+
+static const DloralVaeTiles encoder_tiles = { 128, 4, 8 };
+static const DloralVaeTiles decoder_tiles = { 224, 11, 1 };
 
 /* Position in the file of space-to-depth channel j: torch orders (rgb, dy, dx),
  * pictures in memory (dy, dx, rgb). */
@@ -97,9 +109,68 @@ stack_qkv (DloralBuilder *b, const char *prefix, const char *suffix,
   return dloral_builder_weight_stack (b, (const char *[]) { q, k, v }, 3, o, i);
 }
 
-/* One head over all positions, added to its input. */
 static DloralTensor *
-mid_attention (DloralBuilder *b, const char *prefix, DloralTensor *x)
+crop (DloralBuilder *b, const char *scope, DloralTensor *x, int y, int y_end,
+    int x0, int x_end)
+{
+  DloralTensor *part =
+      dloral_graph_tensor (b->g, y_end - y, x_end - x0, x->c, x->dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_CROP, .scope = scope, .n_src = 1, .src = { x },
+      .dst = part, .u.crop = { y, x0 } });
+  return part;
+}
+
+/* What `rows` and `columns` of [h][w][3·c] find in what they see, put over `sum`
+ * (NULL: nothing yet). */
+static DloralTensor *
+attend_part (DloralBuilder *b, const char *prefix, DloralTensor *qkv, int c,
+    const DloralStretch *rows, const DloralStretch *columns, DloralTensor *sum)
+{
+  DloralTensor *q = crop (b, prefix, qkv, rows->first, rows->end,
+      columns->first, columns->end);
+  DloralTensor *kv = crop (b, prefix, qkv, rows->seen, rows->seen_end,
+      columns->seen, columns->seen_end);
+  DloralTensor *found = dloral_attention (b, prefix, q, kv, kv,
+      (int[]) { 0, c, 2 * c }, c, 1);
+  DloralTensor *next =
+      dloral_graph_tensor (b->g, qkv->h, qkv->w, c, found->dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_PASTE, .scope = prefix, .n_src = sum ? 2 : 1,
+      .src = { found, sum }, .dst = next,
+      .u.paste = { rows->first, columns->first } });
+  return next;
+}
+
+/* One head over [h][w][3·c]: all of it, or of a large frame what lies near, as
+ * in the published code's tiled VAE. (Its convolutions and norms need no tiles:
+ * here a whole frame takes less memory than its tiles do there.) */
+static DloralTensor *
+attend (DloralBuilder *b, const char *prefix, DloralTensor *qkv, int c,
+    const DloralVaeTiles *tiles)
+{
+  int longest = MAX (qkv->h, qkv->w), n_rows, n_columns;
+  g_autofree DloralStretch *rows = dloral_stretches_new (qkv->h, longest,
+      tiles->size, tiles->pad, tiles->unit, &n_rows);
+  g_autofree DloralStretch *columns = dloral_stretches_new (qkv->w, longest,
+      tiles->size, tiles->pad, tiles->unit, &n_columns);
+  DloralTensor *sum = NULL;
+
+  if (n_rows == 1 && n_columns == 1)
+    return dloral_attention (b, prefix, qkv, qkv, qkv,
+        (int[]) { 0, c, 2 * c }, c, 1);
+  for (int i = 0; i < n_rows; i++)
+    for (int j = 0; j < n_columns; j++)
+      sum = attend_part (b, prefix, qkv, c, &rows[i], &columns[j], sum);
+  return sum;
+}
+
+/* Attention over positions, added to its input. */
+static DloralTensor *
+mid_attention (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    const DloralVaeTiles *tiles)
 {
   int c = x->c;
   g_autofree char *norm = g_strconcat (prefix, ".group_norm", NULL);
@@ -113,14 +184,15 @@ mid_attention (DloralBuilder *b, const char *prefix, DloralTensor *x)
       EPS, DLORAL_ACT_NONE);
   h = dloral_linear (b, prefix, h, stack_qkv (b, prefix, ".weight", c, c),
       stack_qkv (b, prefix, ".bias", c, 1), NULL);      /* [h][w][3·c] */
-  h = dloral_attention (b, prefix, h, h, h, (int[]) { 0, c, 2 * c }, c, 1);
+  h = attend (b, prefix, h, c, tiles);
   return dloral_linear (b, prefix, h,
       dloral_builder_weight (b, out_w, c, c, 1, 1),
       dloral_builder_weight (b, out_b, c, 1, 1, 1), x);
 }
 
 static DloralTensor *
-mid_block (DloralBuilder *b, const char *side, DloralTensor *x)
+mid_block (DloralBuilder *b, const char *side, DloralTensor *x,
+    const DloralVaeTiles *tiles)
 {
   const DloralVaeConfig *vae = &b->config->vae;
   g_autofree char *first = g_strconcat (side, ".mid_block.resnets.0", NULL);
@@ -131,7 +203,7 @@ mid_block (DloralBuilder *b, const char *side, DloralTensor *x)
     return x;
   x = dloral_resnet (b, first, x, NULL, x->c, vae->norm_num_groups, EPS);
   if (vae->mid_block_add_attention)
-    x = mid_attention (b, attn, x);
+    x = mid_attention (b, attn, x, tiles);
   return dloral_resnet (b, second, x, NULL, x->c, vae->norm_num_groups, EPS);
 }
 
@@ -242,7 +314,7 @@ dloral_vae_encode (DloralBuilder *b, DloralTensor *x, DloralTensor *latent)
     if (i < vae->levels - 1)
       x = dloral_conv (b, down, x, x->c, .stride = 2, .pad_after_only = TRUE);
   }
-  x = mid_block (b, "vae.encoder", x);
+  x = mid_block (b, "vae.encoder", x, &encoder_tiles);
   x = dloral_group_norm (b, "vae.encoder.conv_norm_out", x, NULL,
       vae->norm_num_groups, EPS, DLORAL_ACT_SILU);
   encoder_conv_out (b, x, latent);
@@ -307,7 +379,7 @@ dloral_vae_decode (DloralBuilder *b, DloralTensor *latent)
   const DloralVaeConfig *vae = &b->config->vae;
   DloralTensor *x = decoder_conv_in (b, latent);
 
-  x = mid_block (b, "vae.decoder", x);
+  x = mid_block (b, "vae.decoder", x, &decoder_tiles);
   for (int i = 0; i < vae->levels; i++) {
     int level = vae->levels - 1 - i;
     g_autofree char *block = g_strdup_printf ("vae.decoder.up_blocks.%d", i);

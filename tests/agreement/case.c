@@ -72,6 +72,8 @@ read_results (AgreementCase *c, const char *folder, GError **error)
     g_autofree char *path = g_build_filename (folder, name, NULL);
     int n;
 
+    if (fix != DLORAL_COLOR_FIX_NONE && !g_file_test (path, G_FILE_TEST_EXISTS))
+      continue;
     c->pictures[fix] = read_pictures (path, picture_size, &n, error);
     if (c->pictures[fix] == NULL)
       return FALSE;
@@ -87,6 +89,19 @@ read_results (AgreementCase *c, const char *folder, GError **error)
 }
 
 static gboolean
+find_vae (AgreementCase *c, GError **error)
+{
+  DloralSafetensors *model = dloral_safetensors_open (c->model, error);
+
+  if (model == NULL)
+    return FALSE;
+  if (dloral_safetensors_find (model, "tiny.encoder.0.weight"))
+    c->vae = DLORAL_VAE_TINY;
+  dloral_safetensors_free (model);
+  return TRUE;
+}
+
+static gboolean
 read_case (AgreementCase *c, const char *folder, GError **error)
 {
   g_autofree char *name = NULL, *path = NULL;
@@ -96,7 +111,8 @@ read_case (AgreementCase *c, const char *folder, GError **error)
   c->model = g_build_filename (folder, "model.safetensors", NULL);
   c->lq = read_pictures (c->lq_path, (gsize) c->width * c->height * 3,
       &c->n_frames, error);
-  if (c->lq == NULL || !read_results (c, folder, error))
+  if (c->lq == NULL || !find_vae (c, error) ||
+      !read_results (c, folder, error))
     return FALSE;
   name = g_strdup_printf ("intermediates-%dx%d.safetensors", c->width,
       c->height);
@@ -129,6 +145,14 @@ agreement_case_free (AgreementCase *c)
   g_free (c);
 }
 
+gboolean
+agreement_case_is_cut (const AgreementCase *c, int frame)
+{
+  g_autofree char *flow = g_strdup_printf ("flow.%d", frame);
+
+  return frame > 0 && dloral_safetensors_find (c->tensors, flow) == NULL;
+}
+
 static void
 skip (gconstpointer folder)
 {
@@ -152,7 +176,9 @@ void
 agreement_add_cases (const char *path, int n_more, char **more,
     GTestDataFunc test)
 {
-  static const char *const own[] = { "sd", "small", "conv" };
+  static const char *const own[] = {
+    "sd", "small", "conv", "tiny", "tiny-video"
+  };
 
   for (guint i = 0; i < G_N_ELEMENTS (own); i++) {
     g_autofree char *folder = g_test_build_filename (G_TEST_DIST, "data",

@@ -11,6 +11,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   char *model;                  /* path of the model file */
+  DloralVae vae;                /* tiny where the model has it */
   int width, height;            /* of the LQ frames */
   int n_frames;
   /* Pictures exist from this frame on: 0, or 1 where the first frame was not
@@ -18,7 +19,8 @@ typedef struct
   int first_picture;
   char *lq_path;
   guint8 *lq;                   /* [n_frames][height][width][3] */
-  /* By DloralColorFix: [n_frames - first_picture][4·height][4·width][3] */
+  /* By DloralColorFix: [n_frames - first_picture][4·height][4·width][3]. NULL:
+   * none of that correction, which never happens to DLORAL_COLOR_FIX_NONE. */
   guint8 *pictures[DLORAL_COLOR_FIX_NONE + 1];
   DloralSafetensors *tensors;   /* "latent.0" … f32 [1][c][h][w] */
 } AgreementCase;
@@ -32,6 +34,9 @@ const char *agreement_color_fix_get_name (DloralColorFix fix);
  * or has a size that does not fit the rest. */
 AgreementCase *agreement_case_require (const char *folder);
 void agreement_case_free (AgreementCase * c);
+
+/* Whether that frame begins anew, though it is not the first. */
+gboolean agreement_case_is_cut (const AgreementCase * c, int frame);
 
 /* Adds a test for each case in data/ and in the folders given, those of which
  * may be missing: their tests are skipped. `path` has a %s for the name. */

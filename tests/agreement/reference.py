@@ -16,6 +16,8 @@ from diffusers.models.autoencoders.vae import Decoder, Encoder
 from safetensors import safe_open
 from torch import nn
 
+import tiny
+
 SPYNET_LEVELS = 6
 
 
@@ -24,6 +26,56 @@ class PassThrough(nn.Module):
 
     def forward(self, x, *unused):
         return x
+
+
+def split(length, tile, pad):
+    """The published tiled VAE along a side, in its own unit: of each tile
+    begin and end, and those of what it sees."""
+    count = max(-(-(length - 2 * pad) // tile), 1)
+    step = -(-(length - 2 * pad) // count)
+    for divider in (32, 16, 8, 4, 2):
+        up = -(-step // divider) * divider
+        if up <= tile:
+            step = up
+            break
+    tiles = []
+    for i in range(count):
+        begin, end = pad + i * step, min(pad + (i + 1) * step, length)
+        tiles.append((begin if begin > pad else 0,
+                      end if end < length - pad else length,
+                      max(begin - pad, 0), min(end + pad, length)))
+    return tiles
+
+
+class NearAttention(nn.Module):
+    """The VAE's attention (diffusers' Attention), within tiles of latents. The
+    published code counts the encoder's in pixels, `unit` to a latent."""
+
+    def __init__(self, attention, tile, pad, unit):
+        super().__init__()
+        self.attention, self.sizes = attention, (tile, pad, unit)
+
+    def sides(self, length):
+        tile, pad, unit = self.sizes
+        return [[n // unit for n in part]
+                for part in split(length * unit, tile, pad)]
+
+    def forward(self, x, temb=None):
+        tile, pad, unit = self.sizes
+        if max(x.shape[2:]) * unit <= tile + 2 * pad:
+            return self.attention(x, temb=temb)
+        a, (_, c, h, w) = self.attention, x.shape
+        norm = a.group_norm(x.flatten(2)).transpose(1, 2)
+        q, k, v = (f(norm)[0].view(h, w, c) for f in (a.to_q, a.to_k, a.to_v))
+        out = torch.zeros(h, w, c)
+        for y0, y1, ys, ye in self.sides(h):
+            for x0, x1, xs, xe in self.sides(w):
+                near = (slice(ys, ye), slice(xs, xe))
+                scores = q[y0:y1, x0:x1].flatten(0, 1) \
+                    @ k[near].flatten(0, 1).T / c ** .5
+                out[y0:y1, x0:x1] = (scores.softmax(1) @ v[near].flatten(
+                    0, 1)).view(y1 - y0, x1 - x0, c)
+        return a.to_out[0](out).permute(2, 0, 1)[None] + x
 
 
 class Vae(nn.Module):
@@ -55,6 +107,13 @@ class Vae(nn.Module):
             self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1)
         if c.get("use_post_quant_conv", True):
             self.post_quant_conv = nn.Conv2d(latent, latent, 1)
+
+    def tile(self):
+        """Attention as in the published tiled VAE; norms are of the whole."""
+        for coder, sizes in ((self.encoder, (1024, 32, 8)),
+                             (self.decoder, (224, 11, 1))):
+            attentions = coder.mid_block.attentions
+            attentions[0] = NearAttention(attentions[0], *sizes)
 
     def encode(self, x):
         """The posterior's mean."""
@@ -196,16 +255,36 @@ class Cfr(nn.Module):
         self.cross_attn_module = Retrieval(latent, c)
 
 
-class Dloral(nn.Module):
-    """The whole model, one frame at a time."""
+def window(n):
+    """The published Gaussian of a tile, [n][n]."""
+    i = torch.arange(n).double()
+    across = torch.exp(-((i - (n - 1) / 2) / n) ** 2 / .02)
+    down = torch.exp(-((i - n / 2) / n) ** 2 / .02)
+    return torch.outer(down, across).float()
 
-    def __init__(self, config):
+
+def places(length, n, overlap):
+    """Where tiles begin along a side, the last one moved back inside."""
+    count = 1
+    while (count - 1) * (n - overlap) + n < length:
+        count += 1
+    return [min(i * (n - overlap), length - n) for i in range(count)]
+
+
+class Dloral(nn.Module):
+    """The whole model, one frame at a time; a tiny coder instead of the VAE
+    where there is one. look_back: how many earlier frames the retrieval sees;
+    tile, overlap: in latents, 0 for no tiles."""
+
+    def __init__(self, config, tiny_vae=None, look_back=1, tile=0, overlap=0):
         super().__init__()
+        self.look_back, self.tile, self.overlap = look_back, tile, overlap
         vae, unet = config["vae"], config["unet"]
         self.config = config
         self.downscale = vae.get("patch_size", 1) \
             * 2 ** (len(vae["block_out_channels"]) - 1)
         self.vae = Vae(vae)
+        self.tiny = tiny_vae
         self.unet = make_unet(unet)
         self.cfr = Cfr(vae["latent_channels"], config["cfr"],
                        config.get("spynet", {}))
@@ -218,7 +297,61 @@ class Dloral(nn.Module):
         self.forget()
 
     def forget(self):
-        self.previous = None
+        self.past = []          # (latent, small), the newest first
+        if self.tiny:
+            self.tiny.forget()
+
+    def fuse(self, latent, small, past):
+        """Flow, aligned and fused latent."""
+        if self.look_back == 0:
+            return None, latent, latent
+        if not past:
+            return torch.zeros(1, 2, *latent.shape[2:]), latent, \
+                self.cfr.cross_attn_module(latent, latent)
+        flows = [self.cfr.spynet(small, before) for _, before in past]
+        aligned = [warp(before, flow, "zeros")
+                   for (before, _), flow in zip(past, flows)]
+        fused = [self.cfr.cross_attn_module(latent, a) for a in aligned]
+        return flows[0], aligned[0], torch.stack(fused).mean(0)
+
+    def step(self, latent, small, past):
+        """Flow, aligned, fused and eps of a frame or a tile."""
+        flow, aligned, fused = self.fuse(latent, small, past)
+        embeds = self.prompt_embeds
+        eps = self.unet(torch.cat([aligned, fused], 1),
+                        self.config["timestep"],
+                        None if embeds is None else embeds[None]).sample
+        return flow, aligned, fused, eps
+
+    def step_tiles(self, latent, small, past):
+        """Fused and eps, each blended, of all tiles."""
+        h, w = latent.shape[2:]
+        n = min(self.tile, h, w)
+        weights, sums = window(n), torch.zeros(2, *latent.shape)
+        total = torch.zeros(h, w)
+        for y in places(h, n, self.overlap):
+            for x in places(w, n, self.overlap):
+                part = (..., slice(y, y + n), slice(x, x + n))
+                _, _, fused, eps = self.step(
+                    latent[part], small[part],
+                    [(a[part], b[part]) for a, b in past])
+                sums[part] += torch.stack([fused, eps]) * weights
+                total[part] += weights
+        return sums / total
+
+    def encode(self, x):
+        """HR frame in [-1, 1] → latent as the UNet sees it."""
+        if self.tiny:
+            return self.tiny.encode(x)
+        return self.vae.encode(x) * self.config["vae"]["scaling_factor"]
+
+    def decode(self, x0, x):
+        """The way back; x: the upsampled LQ frame."""
+        if self.tiny:
+            return self.tiny.decode(x0)
+        vae = self.config["vae"]
+        out = self.vae.decode(x0 / vae["scaling_factor"])
+        return out + x if vae.get("lq_residual", False) else out
 
     def upsample(self, lq):
         """LQ frame u8 [h][w][3] → the HR frame u8, and the padded one in
@@ -233,28 +366,17 @@ class Dloral(nn.Module):
     def restore(self, lq):
         """Intermediates of one frame, by name; `image` is in [0, 1], cropped,
         before the colour correction, `lq_hr` is the upsampled LQ frame."""
-        vae = self.config["vae"]
         hr, x = self.upsample(lq)
-        latent = self.vae.encode(x) * vae["scaling_factor"]
+        latent = self.encode(x)
         small = F.interpolate(x, scale_factor=1 / self.downscale,
                               mode="bicubic")
-        if self.previous is None:
-            flow = torch.zeros(1, 2, *latent.shape[2:])
-            aligned = latent
+        flow = aligned = None
+        if self.tile and latent[0, 0].numel() > self.tile ** 2:
+            fused, eps = self.step_tiles(latent, small, self.past)
         else:
-            before, small_before = self.previous
-            flow = self.cfr.spynet(small, small_before)
-            aligned = warp(before, flow, "zeros")
-        self.previous = latent, small
-        fused = self.cfr.cross_attn_module(latent, aligned)
-        embeds = self.prompt_embeds
-        eps = self.unet(torch.cat([aligned, fused], 1),
-                        self.config["timestep"],
-                        None if embeds is None else embeds[None]).sample
-        out = self.vae.decode((fused - eps) / vae["scaling_factor"])
-        if vae.get("lq_residual", False):
-            out = out + x
-        image = (out.clamp(-1, 1) + 1) / 2
+            flow, aligned, fused, eps = self.step(latent, small, self.past)
+        self.past = [(latent, small), *self.past][:self.look_back]
+        image = (self.decode(fused - eps, x).clamp(-1, 1) + 1) / 2
         return dict(latent=latent, flow=flow, aligned=aligned, fused=fused,
                     eps=eps, image=image[:, :, :hr.shape[0], :hr.shape[1]],
                     lq_hr=hr)
@@ -304,15 +426,16 @@ def finish(image, lq_hr, color_fix):
     return to_picture(correct(to_unit(picture), to_unit(lq_hr)), 0.5)
 
 
-def merge_adapters(state):
-    """W + 2·B·A for both adapters of every UNet layer that has them."""
+def merge_adapters(state, strengths):
+    """W + 2·s·B·A for both adapters of every UNet layer that has them."""
     for name in [n for n in state if ".lora_A." in n]:
         layer, which = name.split(".lora_A.")
         a = state.pop(name)
         b = state.pop(f"{layer}.lora_B.{which}")
         weight = state[layer + ".weight"]
         product = b.flatten(1) @ a.flatten(1)
-        state[layer + ".weight"] = weight + 2 * product.view(weight.shape)
+        state[layer + ".weight"] = weight \
+            + 2 * strengths[which] * product.view(weight.shape)
     return state
 
 
@@ -330,13 +453,14 @@ def rename_old(name):
     return name
 
 
-def load(path):
-    """A model file in the project's format."""
+def load(path, consistency=1, detail=1, **settings):
+    """A model file in the project's format, its adapters at these strengths."""
     with safe_open(path, "pt") as f:
         config = json.loads(f.metadata()["config"])
         state = {rename_old(k): f.get_tensor(k).float() for k in f.keys()}
-    state = merge_adapters(state)
-    model = Dloral(config)
+    state = merge_adapters(state, {"consistency": consistency,
+                                   "detail": detail})
+    model = Dloral(config, tiny.find(state), **settings)
     wanted = model.state_dict()
     state = {k: v.reshape(wanted[k].shape) if k in wanted else v
              for k, v in state.items()}

@@ -137,7 +137,7 @@ build_conv (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.conv.stride = stride;
   op->u.conv.pad_top = pick (rand, 0, pad_h);
   op->u.conv.pad_left = pick (rand, 0, pad_w);
-  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_SILU);
+  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (pick (rand, 0, 1))
     add_src (c, op, dst_h, dst_w, out, pick_dtype (c, rand));
@@ -155,7 +155,7 @@ build_linear (DloralCase * c, DloralOp * op, GRand * rand)
 
   op->u.linear.geglu = pick (rand, 0, 2) == 0;
   if (!op->u.linear.geglu)
-    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_GELU);
+    op->u.linear.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
   add_src (c, op, h, w, in, pick_dtype (c, rand));
   if (!op->u.linear.geglu && pick (rand, 0, 1))
     add_src (c, op, h, w, out, pick_dtype (c, rand));
@@ -226,6 +226,7 @@ build_attention (DloralCase * c, DloralOp * op, GRand * rand)
     op->n_src = 3;
     for (int i = 0; i < 3; i++)
       op->u.attention.first[i] = i * width;
+    op->u.attention.causal = pick (rand, 0, 1);
   } else {
     int keys = pick_of (rand, 3, 1, 77, 120), extra = pick_of (rand, 2, 0, 8);
 
@@ -296,6 +297,39 @@ build_concat (DloralCase * c, DloralOp * op, GRand * rand)
     channels += part;
   }
   set_dst (c, op, h, w, channels, pick_dtype (c, rand));
+}
+
+static void
+build_crop (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  DloralDtype dtype = pick_dtype (c, rand);
+
+  op->u.crop.y = pick (rand, 0, 7);
+  op->u.crop.x = pick (rand, 0, 7);
+  add_src (c, op, h + op->u.crop.y + pick (rand, 0, 3),
+      w + op->u.crop.x + pick (rand, 0, 3), pick_channels (rand), dtype);
+  set_dst (c, op, h, w, op->src[0]->c, dtype);
+}
+
+static void
+build_paste (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  int channels = pick_channels (rand);
+  int whole_h = h + pick (rand, 0, 9), whole_w = w + pick (rand, 0, 9);
+  DloralDtype dtype = pick_dtype (c, rand);
+
+  op->u.paste.y = pick (rand, 0, whole_h - h);
+  op->u.paste.x = pick (rand, 0, whole_w - w);
+  if (pick (rand, 0, 1)) {
+    op->weight = weight (c, rand, h, w, 1, 1, 1, 0);
+    dtype = DLORAL_F32;
+  }
+  add_src (c, op, h, w, channels, dtype);
+  if (pick (rand, 0, 1))
+    add_src (c, op, whole_h, whole_w, channels, dtype);
+  set_dst (c, op, whole_h, whole_w, channels, dtype);
 }
 
 static void
@@ -376,11 +410,13 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03},
   {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01},
   {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01},
-  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.02},
+  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.03},
   {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0},
   {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005},
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0},
   {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005},
+  {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0},
+  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6},
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0},
   {DLORAL_OP_UPSAMPLE, build_upsample, 30, TRUE, 0, 0},
   {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},

@@ -42,8 +42,12 @@ activate (double x, DloralAct act)
       return MAX (x, 0);
     case DLORAL_ACT_SILU:
       return x / (1 + exp (-x));
+    case DLORAL_ACT_QUICK_GELU:
+      return x / (1 + exp (-1.702 * x));
     case DLORAL_ACT_GELU:
       return 0.5 * x * (1 + erf (x / sqrt (2)));
+    case DLORAL_ACT_TANH:
+      return tanh (x);
     default:
       return x;
   }
@@ -133,7 +137,7 @@ attend (const DloralOp * op, const double *const *src, double *dst, gsize i,
     int head, double *score)
 {
   const DloralTensor *k = op->src[1], *v = op->src[2];
-  gsize keys = (gsize) k->h * k->w;
+  gsize keys = op->u.attention.causal ? i + 1 : (gsize) k->h * k->w;
   int d = op->u.attention.head_dim;
   const int *first = op->u.attention.first;
   const double *q = src[0] + i * op->src[0]->c + first[0] + head * d;
@@ -313,6 +317,41 @@ warp (const DloralOp * op, const double *const *src, double *dst)
         dst[at (d, y, x, c)] = sample (op->src[0], src[0], x + flow[0],
             y + flow[1], c, op->u.warp.border);
       }
+}
+
+/* --- parts ---------------------------------------------------------------- */
+
+static void
+crop (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst;
+
+  for (int y = 0; y < d->h; y++)
+    for (int x = 0; x < d->w; x++)
+      for (int c = 0; c < d->c; c++)
+        dst[at (d, y, x, c)] = src[0][at (op->src[0], y + op->u.crop.y,
+                x + op->u.crop.x, c)];
+}
+
+static void
+paste (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralTensor *d = op->dst, *s = op->src[0];
+  float *weights = g_new (float, (gsize) s->h * s->w);
+
+  if (op->weight)
+    op->weight->fill (op->weight, weights);
+  for (gsize i = 0; i < length (d); i++)
+    dst[i] = op->n_src > 1 ? src[1][i] : 0;
+  for (int y = 0; y < s->h; y++)
+    for (int x = 0; x < s->w; x++)
+      for (int c = 0; c < d->c; c++) {
+        double *to = &dst[at (d, y + op->u.paste.y, x + op->u.paste.x, c)];
+        double value = src[0][at (s, y, x, c)];
+
+        *to = op->weight ? *to + weights[y * s->w + x] * value : value;
+      }
+  g_free (weights);
 }
 
 /* --- retrieval ------------------------------------------------------------ */
@@ -608,6 +647,8 @@ static const Reference references[DLORAL_N_OPS] = {
   [DLORAL_OP_POOL] = pool,
   [DLORAL_OP_WARP] = warp,
   [DLORAL_OP_CONCAT] = concat,
+  [DLORAL_OP_CROP] = crop,
+  [DLORAL_OP_PASTE] = paste,
   [DLORAL_OP_RETRIEVAL] = retrieval,
   [DLORAL_OP_UPSAMPLE] = upsample,
   [DLORAL_OP_SHRINK] = shrink,

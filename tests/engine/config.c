@@ -221,6 +221,51 @@ static const Edit broken[] = {
         {"key 'spynet.channels[2]'", "from 1 to 1024", "found 1025"}},
   {"spynet-null", "[8, 12, 10, 6]", "[8, null, 10, 6]",
         {"key 'spynet.channels[1]'", "found null"}},
+
+  {"text-list", "\"text_encoder\": {", "\"text_encoder\": [], \"_\": {",
+        {"key 'text_encoder'", "expected an object", "found a list of 0"}},
+  {"text-layers-0", "\"num_hidden_layers\": 23", "\"num_hidden_layers\": 0",
+        {"key 'text_encoder.num_hidden_layers'", "from 1 to 128", "found 0"}},
+  {"text-heads-missing", "\"num_attention_heads\": 10,", "",
+        {"key 'text_encoder.num_attention_heads'", "found nothing"}},
+  {"text-heads-divide", "\"num_attention_heads\": 10",
+        "\"num_attention_heads\": 12", {"key 'text_encoder.hidden_size'",
+          "multiple of num_attention_heads, 12", "found 40"}},
+  {"text-size", "\"hidden_size\": 40", "\"hidden_size\": 1024",
+        {"key 'text_encoder.hidden_size'",
+          "expected unet.cross_attention_dim, 40", "found 1024"}},
+  {"text-without-cross", "\"cross_attention_dim\": 40",
+        "\"cross_attention_dim\": 0", {"key 'text_encoder.hidden_size'",
+          "expected unet.cross_attention_dim, 0", "found 40"}},
+  {"text-intermediate-large", "\"intermediate_size\": 160",
+        "\"intermediate_size\": 32769",
+        {"key 'text_encoder.intermediate_size'", "from 1 to 32768",
+          "found 32769"}},
+  {"text-act", "\"gelu\"", "\"gelu_new\"", {"key 'text_encoder.hidden_act'",
+          "'gelu' or 'quick_gelu'", "found 'gelu_new'"}},
+  {"text-act-missing", "\"hidden_act\": \"gelu\",", "",
+        {"key 'text_encoder.hidden_act'", "found nothing"}},
+  {"text-eps-0", "1e-05", "0", {"key 'text_encoder.layer_norm_eps'",
+          "expected a number", "found 0"}},
+  {"text-positions-4097", "\"max_position_embeddings\": 77",
+        "\"max_position_embeddings\": 4097",
+        {"key 'text_encoder.max_position_embeddings'", "from 2 to 4096",
+          "found 4097"}},
+  {"text-vocabulary-65537", "\"vocab_size\": 49408",
+        "\"vocab_size\": 65537", {"key 'text_encoder.vocab_size'",
+          "from 2 to 65536", "found 65537"}},
+  {"tokenizer-missing", "\"tokenizer\"", "\"tokeniser\"",
+        {"key 'tokenizer'", "expected an object", "found nothing"}},
+  {"tokenizer-begin", "\"bos_token_id\": 49406", "\"bos_token_id\": 49408",
+        {"key 'tokenizer.bos_token_id'", "from 0 to 49407", "found 49408"}},
+  {"tokenizer-end-missing", "\"eos_token_id\": 49407,", "",
+        {"key 'tokenizer.eos_token_id'", "found nothing"}},
+  {"tokenizer-pad-negative", "\"pad_token_id\": 0", "\"pad_token_id\": -1",
+        {"key 'tokenizer.pad_token_id'", "found -1"}},
+  {"tokenizer-length-78", "\"max_length\": 76", "\"max_length\": 78",
+        {"key 'tokenizer.max_length'", "from 2 to 77", "found 78"}},
+  {"tokenizer-length-1", "\"max_length\": 76", "\"max_length\": 1",
+        {"key 'tokenizer.max_length'", "from 2 to 77", "found 1"}},
 };
 
 /* --- Tools --------------------------------------------------------------- */
@@ -375,6 +420,19 @@ test_all_keys (void)
   g_assert_cmpfloat (c.cfr.temperature, ==, 3000);
   g_assert_cmpint (c.cfr.window, ==, 7);
   assert_ints (c.cfr.spynet_channels, 8, 12, 10, 6);
+
+  g_assert_cmpint (c.text_encoder.num_hidden_layers, ==, 23);
+  g_assert_cmpint (c.text_encoder.num_attention_heads, ==, 10);
+  g_assert_cmpint (c.text_encoder.hidden_size, ==, 40);
+  g_assert_cmpint (c.text_encoder.intermediate_size, ==, 160);
+  g_assert_false (c.text_encoder.quick_gelu);
+  g_assert_cmpfloat (c.text_encoder.layer_norm_eps, ==, 1e-5f);
+  g_assert_cmpint (c.text_encoder.max_position_embeddings, ==, 77);
+  g_assert_cmpint (c.text_encoder.vocab_size, ==, 49408);
+  g_assert_cmpint (c.tokenizer.bos_token_id, ==, 49406);
+  g_assert_cmpint (c.tokenizer.eos_token_id, ==, 49407);
+  g_assert_cmpint (c.tokenizer.pad_token_id, ==, 0);
+  g_assert_cmpint (c.tokenizer.max_length, ==, 76);
 }
 
 /* Nothing but what has no default, and no attention at all. */
@@ -416,6 +474,7 @@ test_defaults (void)
   g_assert_false (c.unet.use_linear_projection);
   g_assert_cmpint (c.cfr.window, ==, 0);
   assert_ints (c.cfr.spynet_channels, 32, 64, 32, 16);
+  g_assert_cmpint (c.text_encoder.num_hidden_layers, ==, 0);
   dloral_safetensors_free (file);
 }
 
@@ -435,8 +494,10 @@ test_variants (void)
   /* Nothing attends at the last level, so its heads need divide nothing. */
   c = read_edited ("[2, 3, 4, 4]", "[2, 3, 4, 7]");
   assert_ints (c.unet.heads, 2, 3, 4, 7);
-  c = read_edited ("\"cross_attention_dim\": 40", "\"cross_attention_dim\": 0");
-  g_assert_cmpint (c.unet.cross_attention_dim, ==, 0);
+  c = read_edited ("\"gelu\"", "\"quick_gelu\"");
+  g_assert_true (c.text_encoder.quick_gelu);
+  c = read_edited ("\"text_encoder\"", "\"-\"");
+  g_assert_cmpint (c.text_encoder.num_hidden_layers, ==, 0);
   c = read_edited ("\"mid_block\": true, \"mid_block_add_attention\": true",
       "\"mid_block\": false");
   g_assert_false (c.vae.mid_block || c.vae.mid_block_add_attention);

@@ -33,7 +33,14 @@ const char *const corpus_config =
     " \"CrossAttnUpBlock2D\", \"UpBlock2D\"]},"
     " \"cfr\": {\"heads\": 9, \"embed_dim\": 64, \"temperature\": 3000.0,"
     " \"window\": 7},"
-    " \"spynet\": {\"channels\": [8, 12, 10, 6]}, \"from_the_future\": [{}]}";
+    " \"spynet\": {\"channels\": [8, 12, 10, 6]},"
+    " \"text_encoder\": {\"num_hidden_layers\": 23,"
+    " \"num_attention_heads\": 10, \"hidden_size\": 40,"
+    " \"intermediate_size\": 160, \"hidden_act\": \"gelu\","
+    " \"layer_norm_eps\": 1e-05, \"max_position_embeddings\": 77,"
+    " \"vocab_size\": 49408},"
+    " \"tokenizer\": {\"bos_token_id\": 49406, \"eos_token_id\": 49407,"
+    " \"pad_token_id\": 0, \"max_length\": 76}, \"from_the_future\": [{}]}";
 
 void
 corpus_init (void)
@@ -143,4 +150,87 @@ corpus_check_error (GError ** error, DloralError code, const char *path,
     g_assert_true (g_unichar_isprint (g_utf8_get_char (p)));
   g_assert_cmpuint (strlen (message), <, 2000);
   g_clear_error (error);
+}
+
+/* --- Mutations ----------------------------------------------------------- */
+
+static void
+replace (GByteArray * bytes, guint at, guint n_old, gconstpointer new,
+    guint n_new)
+{
+  GByteArray *tail = g_byte_array_new ();
+
+  g_byte_array_append (tail, bytes->data + at + n_old, bytes->len - at - n_old);
+  g_byte_array_set_size (bytes, at);
+  g_byte_array_append (bytes, new, n_new);
+  g_byte_array_append (bytes, tail->data, tail->len);
+  g_byte_array_unref (tail);
+}
+
+/* Another value for the number nearest after a random place. */
+static void
+edit_number (GByteArray * bytes, GRand * rand)
+{
+  static const char *const values[] = { "0", "1", "2", "-1", "255", "65536",
+    "2147483647", "2147483648", "4294967296", "999999999999999999",
+    "9223372036854775807", "9223372036854775808", "18446744073709551615",
+    "-9223372036854775808", "0.5", "1e308", "1e999", "-0", "00", "\"\"", "null",
+    "true", "[]", "{}", "[0]"
+  };
+  guint at = g_rand_int_range (rand, 0, bytes->len), n = 0;
+  const char *value = values[g_rand_int_range (rand, 0,
+          G_N_ELEMENTS (values))];
+
+  while (at < bytes->len && !g_ascii_isdigit (bytes->data[at]))
+    at++;
+  while (at + n < bytes->len && g_ascii_isdigit (bytes->data[at + n]))
+    n++;
+  replace (bytes, at, n, value, strlen (value));
+}
+
+/* Copies, moves or removes a run of bytes. */
+static void
+edit_run (GByteArray * bytes, GRand * rand)
+{
+  guint at = g_rand_int_range (rand, 0, bytes->len);
+  guint n = g_rand_int_range (rand, 1, 64);
+  guint8 run[64];
+
+  n = MIN (n, bytes->len - at);
+  memcpy (run, bytes->data + at, n);
+  if (g_rand_boolean (rand))
+    replace (bytes, at, n, NULL, 0);
+  if (g_rand_boolean (rand))
+    replace (bytes, g_rand_int_range (rand, 0, bytes->len + 1), 0, run, n);
+}
+
+void
+corpus_mutate (GByteArray * bytes, GRand * rand)
+{
+  static const char structure[] = "{}[]:,\"\\ 0-.eu";
+  guint at;
+
+  if (bytes->len == 0)
+    return;
+  at = g_rand_int_range (rand, 0, bytes->len);
+  switch (g_rand_int_range (rand, 0, 7)) {
+    case 0:
+      bytes->data[at] ^= 1 << g_rand_int_range (rand, 0, 8);
+      break;
+    case 1:
+      bytes->data[at] = g_rand_int (rand);
+      break;
+    case 2:
+      bytes->data[at] = structure[g_rand_int_range (rand, 0,
+              sizeof (structure) - 1)];
+      break;
+    case 3:
+      g_byte_array_set_size (bytes, at);
+      break;
+    case 4:
+      edit_run (bytes, rand);
+      break;
+    default:
+      edit_number (bytes, rand);
+  }
 }

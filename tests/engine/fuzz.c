@@ -45,56 +45,6 @@ make_seed (void)
 
 /* --- Mutations ----------------------------------------------------------- */
 
-static void
-replace (GByteArray * bytes, guint at, guint n_old, gconstpointer new,
-    guint n_new)
-{
-  GByteArray *tail = g_byte_array_new ();
-
-  g_byte_array_append (tail, bytes->data + at + n_old, bytes->len - at - n_old);
-  g_byte_array_set_size (bytes, at);
-  g_byte_array_append (bytes, new, n_new);
-  g_byte_array_append (bytes, tail->data, tail->len);
-  g_byte_array_unref (tail);
-}
-
-/* Another value for the number nearest after a random place. */
-static void
-edit_number (GByteArray * bytes, GRand * rand)
-{
-  static const char *const values[] = { "0", "1", "2", "-1", "255", "65536",
-    "2147483647", "2147483648", "4294967296", "999999999999999999",
-    "9223372036854775807", "9223372036854775808", "18446744073709551615",
-    "-9223372036854775808", "0.5", "1e308", "1e999", "-0", "00", "\"\"", "null",
-    "true", "[]", "{}", "[0]"
-  };
-  guint at = g_rand_int_range (rand, 0, bytes->len), n = 0;
-  const char *value = values[g_rand_int_range (rand, 0,
-          G_N_ELEMENTS (values))];
-
-  while (at < bytes->len && !g_ascii_isdigit (bytes->data[at]))
-    at++;
-  while (at + n < bytes->len && g_ascii_isdigit (bytes->data[at + n]))
-    n++;
-  replace (bytes, at, n, value, strlen (value));
-}
-
-/* Copies, moves or removes a run of bytes. */
-static void
-edit_run (GByteArray * bytes, GRand * rand)
-{
-  guint at = g_rand_int_range (rand, 0, bytes->len);
-  guint n = g_rand_int_range (rand, 1, 64);
-  guint8 run[64];
-
-  n = MIN (n, bytes->len - at);
-  memcpy (run, bytes->data + at, n);
-  if (g_rand_boolean (rand))
-    replace (bytes, at, n, NULL, 0);
-  if (g_rand_boolean (rand))
-    replace (bytes, g_rand_int_range (rand, 0, bytes->len + 1), 0, run, n);
-}
-
 /* A header length that fits the file again, so that mutants get past it. */
 static void
 mend_length (GByteArray * bytes, guint data_size)
@@ -105,37 +55,6 @@ mend_length (GByteArray * bytes, guint data_size)
     return;
   length = GUINT64_TO_LE ((guint64) bytes->len - 8 - data_size);
   memcpy (bytes->data, &length, sizeof (length));
-}
-
-static void
-mutate (GByteArray * bytes, GRand * rand)
-{
-  static const char structure[] = "{}[]:,\"\\ 0-.eu";
-  guint at;
-
-  if (bytes->len == 0)
-    return;
-  at = g_rand_int_range (rand, 0, bytes->len);
-  switch (g_rand_int_range (rand, 0, 7)) {
-    case 0:
-      bytes->data[at] ^= 1 << g_rand_int_range (rand, 0, 8);
-      break;
-    case 1:
-      bytes->data[at] = g_rand_int (rand);
-      break;
-    case 2:
-      bytes->data[at] = structure[g_rand_int_range (rand, 0,
-              sizeof (structure) - 1)];
-      break;
-    case 3:
-      g_byte_array_set_size (bytes, at);
-      break;
-    case 4:
-      edit_run (bytes, rand);
-      break;
-    default:
-      edit_number (bytes, rand);
-  }
 }
 
 /* --- What must hold ------------------------------------------------------- */
@@ -172,6 +91,15 @@ check_config (const DloralSafetensors * file, const char *path)
         0);
     g_assert_cmpint (c.unet.heads[i], >=, 1);
   }
+  if (!c.text_encoder.num_hidden_layers)
+    return;
+  g_assert_cmpint (c.text_encoder.hidden_size, ==, c.unet.cross_attention_dim);
+  g_assert_cmpint (c.text_encoder.hidden_size
+      % c.text_encoder.num_attention_heads, ==, 0);
+  g_assert_cmpint (c.text_encoder.vocab_size, <=, DLORAL_MAX_VOCABULARY);
+  g_assert_cmpint (c.tokenizer.eos_token_id, <, c.text_encoder.vocab_size);
+  g_assert_cmpint (c.tokenizer.max_length, <=,
+      c.text_encoder.max_position_embeddings);
 }
 
 /* Reads every byte that the file's entries lay claim to. */
@@ -227,7 +155,7 @@ test_fuzz (void)
 
     g_byte_array_append (bytes, seed->data, seed->len);
     for (n = g_rand_int_range (rand, 1, 4); n > 0; n--)
-      mutate (bytes, rand);
+      corpus_mutate (bytes, rand);
     if (g_rand_int_range (rand, 0, 4))
       mend_length (bytes, 90);
     corpus_write_bytes (path, bytes->data, bytes->len);

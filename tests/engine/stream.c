@@ -1,10 +1,13 @@
-/* Streams and models: order, state in time, flushing, sharing. On the default
- * model, whose path is the first argument.
+/* Streams and models: order, state in time, flushing, sharing. Arguments: a
+ * model, and which of its coders to take, "full" or "tiny".
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "engine/dloral.h"
 
+#include <glib/gstdio.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define W 24
@@ -12,18 +15,30 @@
 #define N_FRAMES 6
 
 static DloralModel *model;
+static DloralVae vae;
 
+/* The frames of these tests jump; only some are to be taken for cuts. */
 static DloralStream *
-new_stream (int async_depth)
+new_stream_with (int async_depth, double scene_cut_threshold)
 {
+  DloralStreamParams params = { .width = W, .height = H,
+    .async_depth = async_depth, .vae = vae, DLORAL_STREAM_DEFAULTS
+  };
   GError *error = NULL;
-  DloralStream *s = dloral_stream_new (model,
-      &(DloralStreamParams) { W, H, DLORAL_COLOR_FIX_AUTO, async_depth },
-      &error);
+  DloralStream *s;
+
+  params.scene_cut_threshold = scene_cut_threshold;
+  s = dloral_stream_new (model, &params, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (s);
   return s;
+}
+
+static DloralStream *
+new_stream (int async_depth)
+{
+  return new_stream_with (async_depth, 0);
 }
 
 /* Frame t: a moving pattern, different in every pixel. */
@@ -132,6 +147,31 @@ test_past (void)
   dloral_stream_free (s);
 }
 
+/* Another scene leaves no trace; neither does it where nothing is a cut. */
+static void
+test_scene_cut (void)
+{
+  DloralStream *with = new_stream_with (0, 10), *without = new_stream (0);
+  g_autofree guint8 *alone = NULL, *cut = NULL, *uncut = NULL;
+  DloralStream *streams[] = { with, without };
+
+  submit (with, 3, TRUE);
+  alone = collect (with, 3);
+  for (int i = 0; i < 2; i++)   /* a still scene, then one that differs */
+    for (int t = 0; t < 3; t++) {
+      submit (streams[i], 0, t == 0);
+      g_free (collect (streams[i], 0));
+    }
+  submit (with, 3, FALSE);
+  cut = collect (with, 3);
+  assert_equal_pictures (cut, alone);
+  submit (without, 3, FALSE);
+  uncut = collect (without, 3);
+  g_assert_true (memcmp (uncut, alone, 16 * H * W * 3) != 0);
+  dloral_stream_free (with);
+  dloral_stream_free (without);
+}
+
 static gpointer
 acquire_thread (gpointer s)
 {
@@ -183,6 +223,79 @@ test_cancel (void)
   dloral_stream_free (s);
 }
 
+/* A copy of the default model in which every value of a tensor is NaN. */
+static DloralModel *
+open_broken_model (const char *path, const char *tensor)
+{
+  g_autofree char *content = NULL, *key = g_strdup_printf ("\"%s\"", tensor);
+  g_autofree char *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  g_autofree char *broken = g_build_filename (folder, "model", NULL);
+  DloralModelParams params = { .path = broken };
+  g_autoptr (GError) error = NULL;
+  DloralModel *result;
+  guint64 header;
+  int first, end;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (path, &content, &size, NULL));
+  memcpy (&header, content, 8);
+  g_assert_cmpint (sscanf (strstr (strstr (content + 8, key),
+              "data_offsets") + strlen ("data_offsets\":["), "%d,%d", &first,
+          &end), ==, 2);
+  for (int i = first; i < end; i += 2)
+    memcpy (content + 8 + GUINT64_FROM_LE (header) + i, "\x00\x7e", 2);
+  g_assert_true (g_file_set_contents (broken, content, size, NULL));
+  result = dloral_model_open (&params, &error);
+  g_assert_no_error (error);
+  g_unlink (broken);
+  g_rmdir (folder);
+  return result;
+}
+
+static double
+get_mean (const guint8 *picture, gsize stride, int width, int height)
+{
+  double sum = 0;
+
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < 3 * width; x++)
+      sum += picture[y * stride + x];
+  return sum / (3 * width * height);
+}
+
+/* What is not a number does not leave; the frame does, merely enlarged. */
+static void
+test_not_finite (gconstpointer path)
+{
+  static const char *const tensors[] = {
+    "unet.conv_out.bias", "cfr.cross_attn_module.value_conv.bias",
+    "vae.encoder.conv_in.weight", "vae.decoder.conv_out.bias"
+  };
+
+  for (int i = 0; i < (vae == DLORAL_VAE_TINY ? 2 : 4); i++) {
+    DloralModel *broken = open_broken_model (path, tensors[i]);
+    DloralModel *whole = model;
+    DloralStream *s;
+
+    model = broken;
+    s = new_stream (1);
+    model = whole;
+    for (int t = 0; t < 3; t++) {
+      DloralFrame *f;
+
+      submit (s, t, FALSE);
+      f = dloral_stream_collect (s, TRUE);
+      g_assert_no_error (f->error);
+      g_assert_true (f->plain);
+      g_assert_cmpfloat (fabs (get_mean (f->hr, f->hr_stride, 4 * W, 4 * H)
+              - get_mean (f->lq, f->lq_stride, W, H)), <, 1);
+      dloral_stream_release (s, f);
+    }
+    dloral_stream_free (s);
+    dloral_model_unref (broken);
+  }
+}
+
 static void
 test_model_is_shared (gconstpointer path)
 {
@@ -209,7 +322,8 @@ test_sizes_refused (void)
     GError *error = NULL;
 
     g_assert_null (dloral_stream_new (model, &(DloralStreamParams) {
-            sizes[i][0], sizes[i][1], DLORAL_COLOR_FIX_AUTO, 0 }, &error));
+            .width = sizes[i][0], .height = sizes[i][1],
+            DLORAL_STREAM_DEFAULTS }, &error));
     g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
     g_error_free (error);
   }
@@ -222,15 +336,18 @@ main (int argc, char **argv)
   int result;
 
   g_test_init (&argc, &argv, NULL);
-  g_assert_cmpint (argc, ==, 2);
+  g_assert_cmpint (argc, ==, 3);
+  vae = g_str_equal (argv[2], "tiny") ? DLORAL_VAE_TINY : DLORAL_VAE_FULL;
   model = dloral_model_open (&(DloralModelParams) { .path = argv[1] }, &error);
   g_assert_no_error (error);
   g_test_add_func ("/stream/depths-agree", test_depths_agree);
   g_test_add_func ("/stream/past", test_past);
+  g_test_add_func ("/stream/scene-cut", test_scene_cut);
   g_test_add_func ("/stream/flush", test_flush);
   g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
   g_test_add_func ("/stream/cancel", test_cancel);
   g_test_add_func ("/stream/sizes-refused", test_sizes_refused);
+  g_test_add_data_func ("/stream/not-finite", argv[1], test_not_finite);
   g_test_add_data_func ("/model/shared", argv[1], test_model_is_shared);
   result = g_test_run ();
   dloral_model_unref (model);

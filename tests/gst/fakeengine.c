@@ -80,6 +80,13 @@ dloral_model_open (const DloralModelParams * params, GError ** error)
   return model;
 }
 
+gboolean
+dloral_model_check_vae (const DloralModel * model, DloralVae vae,
+    GError ** error)
+{
+  return TRUE;
+}
+
 DloralModel *
 dloral_model_ref (DloralModel * model)
 {
@@ -108,6 +115,12 @@ dloral_model_get_precision_name (const DloralModel * model)
   return "u8";
 }
 
+gboolean
+dloral_model_has_text_encoder (const DloralModel * model)
+{
+  return fake_engine.text_encoder;
+}
+
 /* --- Frames -------------------------------------------------------------- */
 
 static void
@@ -123,6 +136,10 @@ compute (DloralStream * s, Slot * slot, guint number)
       memcpy (hr + y * f->hr_stride + 3 * x,
           f->lq + y / SCALE * f->lq_stride + 3 * (x / SCALE), 3);
   f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
+  g_mutex_lock (&s->lock);
+  fake_engine.params = s->params;
+  g_mutex_unlock (&s->lock);
+  f->plain = fake_engine.plain;
   if (number == fake_engine.failing_frame)
     g_set_error (&f->error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
         "frame %u failed", number);
@@ -194,6 +211,7 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
   s = g_new0 (DloralStream, 1);
   s->model = dloral_model_ref (model);
   s->params = *params;
+  s->params.conditions.prompt = g_intern_string (params->conditions.prompt);
   g_mutex_init (&s->lock);
   g_cond_init (&s->cond);
   s->n_slots = MAX (1, params->async_depth) + 1;
@@ -232,6 +250,23 @@ dloral_stream_free (DloralStream * s)
   dloral_model_unref (s->model);
   g_free (s);
   g_atomic_int_add (&fake_engine.streams, -1);
+}
+
+gboolean
+dloral_stream_set_conditions (DloralStream * s,
+    const DloralConditions * conditions, GError ** error)
+{
+  g_usleep (fake_engine.open_us);
+  if (fake_engine.fail_conditions) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
+    return FALSE;
+  }
+  g_mutex_lock (&s->lock);
+  s->params.conditions = *conditions;
+  s->params.conditions.prompt = g_intern_string (conditions->prompt);
+  g_mutex_unlock (&s->lock);
+  g_atomic_int_inc (&fake_engine.changes);
+  return TRUE;
 }
 
 gsize

@@ -17,7 +17,10 @@ typedef struct
   gulong open_us;               /* dloral_model_open () takes so long */
   gint frame_us;                /* atomic: one frame takes so long */
   guint failing_frame;          /* this submitted frame of a stream fails */
+  gboolean text_encoder;        /* models have one */
+  gboolean plain;               /* no result is a number */
   gboolean fail_stream;         /* dloral_stream_new () fails */
+  gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */
 
   /* Atomic, read by tests. */
   gint models, streams;         /* alive */
@@ -26,6 +29,10 @@ typedef struct
   gint disconts;                /* computed with `discont` */
   gint most_in_flight;
   gint held;                    /* acquired or collected, not yet given back */
+  gint changes;                 /* of conditions */
+
+  /* What the last frame was computed with; of a frame that is out. */
+  DloralStreamParams params;
 } FakeEngine;
 
 extern FakeEngine fake_engine;

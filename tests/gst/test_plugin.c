@@ -144,40 +144,64 @@ static const struct
       GST_RESOURCE_ERROR_READ},
 };
 
-GST_START_TEST (test_bad_model)
+/* Takes the element, which must fail on its way to PAUSED; what it says. */
+static GError *
+get_error (GstElement * element)
 {
-  gchar *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
-  gchar *path = g_build_filename (folder, "bad.safetensors", NULL);
-  gchar *debug;
   GstBus *bus = gst_bus_new ();
   GstMessage *message;
   GError *error = NULL;
-  GstElement *element;
 
-  if (bad[__i__].content)
-    fail_unless (g_file_set_contents (path, bad[__i__].content, -1, NULL));
-  element = gst_element_factory_make ("dloral", NULL);
-  g_object_set (element, "model", path, NULL);
   gst_element_set_bus (element, bus);
   gst_element_set_state (element, GST_STATE_PAUSED);
   message = gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND,
       GST_MESSAGE_ERROR);
   fail_unless (message != NULL);
-  gst_message_parse_error (message, &error, &debug);
-  fail_unless (g_error_matches (error, GST_RESOURCE_ERROR, bad[__i__].code),
-      "%s", error->message);
-  fail_unless (strstr (error->message, path) != NULL);
-  g_clear_error (&error);
-  g_free (debug);
+  gst_message_parse_error (message, &error, NULL);
   gst_message_unref (message);
   gst_element_set_state (element, GST_STATE_NULL);
   gst_bus_set_flushing (bus, TRUE);
   gst_object_unref (bus);
   gst_object_unref (element);
+  return error;
+}
+
+GST_START_TEST (test_bad_model)
+{
+  gchar *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  gchar *path = g_build_filename (folder, "bad.safetensors", NULL);
+  GstElement *element = gst_element_factory_make ("dloral", NULL);
+  GError *error;
+
+  if (bad[__i__].content)
+    fail_unless (g_file_set_contents (path, bad[__i__].content, -1, NULL));
+  g_object_set (element, "model", path, NULL);
+  error = get_error (element);
+  fail_unless (g_error_matches (error, GST_RESOURCE_ERROR, bad[__i__].code),
+      "%s", error->message);
+  fail_unless (strstr (error->message, path) != NULL);
+  g_clear_error (&error);
   g_remove (path);
   g_rmdir (folder);
   g_free (path);
   g_free (folder);
+}
+
+GST_END_TEST;
+
+/* A coder that the model has not is not replaced by another. */
+GST_START_TEST (test_no_tiny_coder)
+{
+  GstElement *element = gst_element_factory_make ("dloral", NULL);
+  GError *error;
+
+  gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
+  error = get_error (element);
+  fail_unless (g_error_matches (error, GST_LIBRARY_ERROR,
+          GST_LIBRARY_ERROR_SETTINGS), "%s", error->message);
+  fail_unless (strstr (error->message, "no tiny coder") != NULL);
+  fail_unless (strstr (error->message, "\"vae\"") != NULL);
+  g_clear_error (&error);
 }
 
 GST_END_TEST;
@@ -193,6 +217,7 @@ plugin_suite (void)
   tcase_add_test (tc, test_depths_agree);
   tcase_add_test (tc, test_stats);
   tcase_add_loop_test (tc, test_bad_model, 0, G_N_ELEMENTS (bad));
+  tcase_add_test (tc, test_no_tiny_coder);
   return s;
 }
 

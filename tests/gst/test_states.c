@@ -312,6 +312,42 @@ GST_START_TEST (test_progress_compile)
 
 GST_END_TEST;
 
+/* Results that are no numbers are counted, said once, and no reason to stop. */
+GST_START_TEST (test_plain_frames)
+{
+  GstStructure *stats;
+  GstMessage *message;
+  GstHarness *h;
+  guint64 plain;
+  GstBus *bus;
+  guint i;
+
+  harness_setup ();
+  h = harness_new (SMALL_CAPS, NULL);
+  bus = harness_get_bus (h);
+  fake_engine.plain = TRUE;
+  for (i = 0; i < 3; i++) {
+    gst_harness_push (h, harness_frame (SMALL_CAPS, i));
+    harness_expect_frame (h, i);
+  }
+  fake_engine.plain = FALSE;
+  gst_harness_push (h, harness_frame (SMALL_CAPS, 3));
+  harness_expect_frame (h, 3);
+  gst_harness_get (h, "dloral", "stats", &stats, NULL);
+  fail_unless (gst_structure_get_uint64 (stats, "frames-plain", &plain));
+  fail_unless_equals_uint64 (plain, 3);
+  gst_structure_free (stats);
+  message = gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING);
+  fail_unless (message != NULL);
+  gst_message_unref (message);
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING) == NULL);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bus);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
 /* --- Properties ---------------------------------------------------------- */
 
 GST_START_TEST (test_properties)
@@ -325,7 +361,11 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "precision", "bf16");
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
-  g_object_set (element, "threads", 3, "async-depth", 7, "model", "a", NULL);
+  gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
+  g_object_set (element, "threads", 3, "async-depth", 7, "model", "a",
+      "prompt", "a", "consistency-strength", 0.5, "detail-strength", 0.0,
+      "temporal-window", 0, "tile-size", 48, "tile-overlap", 4,
+      "scene-cut-threshold", 0.0, NULL);
   specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
   for (i = 0; i < n; i++) {
     GValue value = G_VALUE_INIT;
@@ -412,6 +452,7 @@ states_suite (void)
   tcase_add_loop_test (tc, test_progress, 0, 2);
   tcase_add_test (tc, test_progress_cancelled);
   tcase_add_test (tc, test_progress_compile);
+  tcase_add_test (tc, test_plain_frames);
   tcase_add_test (tc, test_properties);
   tcase_add_test (tc, test_stats);
   tcase_add_test (tc, test_class);

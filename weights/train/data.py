@@ -353,6 +353,25 @@ def fade(rng, hr):
     return (luma + (hr - luma) * keep).round()
 
 
+def flicker(rng, hr):
+    """What coding leaves where nothing moves: blocks that now and then are
+    coded anew, a little lighter or darker in spots of some eight pixels."""
+    t, _, h, w = hr.shape
+    strength, share = min(rng.exponential(.35), 1.2), rng.uniform(.1, .7)
+    out, spots = [], torch.zeros(1, 1, h, w)
+    for i in range(t):
+        new = torch.from_numpy(rng.standard_normal(
+            (1, 1, h // 8, w // 8), dtype=np.float32)) * strength
+        new = F.interpolate(new, size=(h, w), mode="bicubic",
+                            align_corners=False)
+        coded = torch.from_numpy(np.float32(
+            rng.random((1, 1, h // 16, w // 16)) < (share if i else 1)))
+        coded = F.interpolate(coded, size=(h, w))
+        spots = torch.where(coded > 0, new, spots)
+        out.append(hr[i] + spots[0])
+    return torch.stack(out)
+
+
 def subsample_chroma(lq):
     """As if the clip had been coded in 4:2:0, as nearly all video is."""
     luma = (lq * LUMA).sum(-3, keepdim=True)
@@ -420,7 +439,8 @@ class Pool:
             hr, flow, path, sure = self.sample(rng, side)
             if rng.random() < .5:
                 hr = fade(rng, hr)
-            lq = degrade(rng, hr)
+            seen = flicker(rng, hr) if rng.random() < .5 else hr
+            lq = degrade(rng, seen)
             if rng.random() < .6:
                 lq = subsample_chroma(lq)
             up = resize(lq, side, side)

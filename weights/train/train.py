@@ -219,7 +219,7 @@ def train(net, mean, pool, rng, args, state):
         hr, up, _, path, sure = pool.batch(rng, args.batch, args.side)
         out = restore(net, up, rng.random() < .1)
         d = out - hr[:, 1:]
-        likeness = (charbonnier(d) + 4 * d * d).mean()
+        likeness = (charbonnier(d) + 12 * d * d).mean()
         drift = inconsistency(out, path, sure)
         optimizer.zero_grad()
         (likeness + args.consistency * drift).backward()
