@@ -39,7 +39,8 @@ from converter.configs import read_unet, read_vae               # noqa: E402
 from converter.sources import Source, stored                    # noqa: E402
 from converter.tokenizer import read_tokenizer                  # noqa: E402
 
-BUILD = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else None
+BUILD = pathlib.Path(sys.argv.pop(1)).resolve() \
+    if len(sys.argv) > 1 else None
 LAYER = "up_blocks.0.resnets.1.conv1"       # one that has adapters
 SHARED = {}             # folders of the checkpoints, by shape
 torch.set_grad_enabled(False)
@@ -123,6 +124,28 @@ class Agreement(Case):
     def test_f16(self):
         """The checkpoint's numbers are f16's own."""
         self.check("half")
+
+    def test_prompt_by_the_engine(self):
+        """Tokenizer and text encoder, as the element computes with them."""
+        source = checkpoint("tiny")
+        frames, = source.glob("lq-16x16-*")
+        reference, = source.glob("ref-none-*")
+        out = self.folder / "out.raw"
+        self.convert(source, "--dtype", "f32")
+        prompt = (source / "prompt.txt").read_text()
+        subprocess.run(
+            ["gst-launch-1.0", "-q", "filesrc", f"location={frames}", "!",
+             "rawvideoparse", "format=rgb", "width=16", "height=16", "!",
+             "dloral", f"model={self.out}", "precision=f32", "color-fix=none",
+             f'prompt="{prompt}"', "!", "filesink", f"location={out}"],
+            check=True, stdin=subprocess.DEVNULL, env={
+                **os.environ, "GST_PLUGIN_PATH": str(BUILD / "gst"),
+                "GST_REGISTRY": str(self.folder / "registry")})
+        found, expected = (torch.frombuffer(bytearray(p.read_bytes()),
+                                            dtype=torch.uint8).int()
+                           for p in (out, reference))
+        self.assertEqual(len(found), len(expected))
+        self.assertLessEqual((found - expected).abs().max().item(), 2)
 
     def test_the_prompt_matters(self):
         done = self.engine("other", "--dtype", "f32", prompt="a friend")

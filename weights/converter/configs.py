@@ -154,7 +154,7 @@ def read_text_encoder(path):
         "num_hidden_layers": c.integer("num_hidden_layers", 64),
         "num_attention_heads": c.integer("num_attention_heads", 256),
         "hidden_size": c.integer("hidden_size", MAX_CHANNELS),
-        "intermediate_size": c.integer("intermediate_size", 8 * MAX_CHANNELS),
+        "intermediate_size": c.integer("intermediate_size", 4 * MAX_CHANNELS),
         "hidden_act": c.values.get("hidden_act"),
         "layer_norm_eps": c.number("layer_norm_eps", 1e-5),
         "max_position_embeddings": c.integer("max_position_embeddings", 1024),
