@@ -283,7 +283,7 @@ def write_model(config, frames, seed, adapters, tiny_case, path):
               {"format": "dloral", "config": json.dumps(config)})
 
 
-def write_results(model, frames, cuts, fixes, folder):
+def write_results(model, frames, folder, cuts=(), fixes=COLOR_FIXES):
     height, width = frames.shape[1:3]
     tensors, pictures = {}, {fix: [] for fix in fixes}
     for t, frame in enumerate(frames):
@@ -371,7 +371,7 @@ def main(arguments):
                  "     make_case.py MODEL FRAMES WxH FOLDER\n"
                  "     make_case.py settings DATA")
     model = reference.load(folder / "model.safetensors")
-    describe(*write_results(model, frames, cuts, fixes, folder))
+    describe(*write_results(model, frames, folder, cuts, fixes))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "weights"))
+sys.path[:0] = [str(ROOT / "weights"), str(ROOT / "tests" / "agreement")]
 
 import torch                                                    # noqa: E402
 from diffusers import AutoencoderKL, UNet2DConditionModel       # noqa: E402
@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file              # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel          # noqa: E402
 
 import make_checkpoint                                          # noqa: E402
+import tiny                                                     # noqa: E402
 from converter import layouts                                   # noqa: E402
 from converter.clip import Encoder                              # noqa: E402
 from converter.command import main                              # noqa: E402
@@ -401,6 +402,39 @@ class Forms(Case):
              "--sd", folder, "--dloral", folder / "model.pkl",
              "-o", self.out], stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, 1)
+
+
+# --- Tiny coders -------------------------------------------------------------
+
+class Tiny(Case):
+    def setUp(self):
+        super().setUp()
+        torch.manual_seed(4)
+        self.vae = tiny.TinyVae(4, (5,) * 4, (6,) * 4, False)
+        torch.save(self.vae.encoder.state_dict(),
+                   self.folder / "taesd_encoder.pth")
+        torch.save(self.vae.decoder.state_dict(),
+                   self.folder / "taesd_decoder.pth")
+
+    def test_added(self):
+        said = self.convert(checkpoint("published"), "--dtype", "f32",
+                            "--taesd", str(self.folder))
+        state = load_file(self.out)
+        expected = {f"tiny.{k}": v for k, v in self.vae.state_dict().items()}
+        self.assertEqual({k for k in state if k.startswith("tiny.")},
+                         set(expected))
+        for name, tensor in expected.items():
+            self.assertTrue(torch.equal(state[name], tensor), name)
+        self.assertIn("(decoder, encoder)", said)
+
+    def test_missing(self):
+        (self.folder / "taesd_decoder.pth").unlink()
+        status, _, complained = convert(checkpoint("published"), self.out,
+                                        "--taesd", str(self.folder))
+        self.assertEqual(status, 1)
+        self.assertIn("taesd_decoder", complained)
+        self.assertFalse(self.out.exists())
+
 
 
 # --- What is wrong -----------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from .checkpoint import Checkpoint
-from .model import Model, add_cfr, add_text, add_unet, add_vae
+from .model import Model, add_cfr, add_text, add_tiny, add_unet, add_vae
 from .problem import SHOWN, Problem
 from .writer import write
 
@@ -26,6 +26,10 @@ def parse(arguments):
     parser.add_argument(
         "--dloral", type=Path, required=True, metavar="FILE",
         help="DLoRAL's model.pkl")
+    parser.add_argument(
+        "--taesd", type=Path, metavar="FOLDER",
+        help="the tiny coders, for vae=tiny: TAESD's files or diffusers', "
+        "taesdv.pth, or both")
     parser.add_argument("-o", "--output", type=Path, required=True,
                         metavar="FILE", help="the model file to write")
     parser.add_argument("--dtype", choices=("f16", "bf16", "f32"),
@@ -65,6 +69,8 @@ def convert(options):
     add_vae(model, options.sd)
     add_cfr(model, checkpoint)
     add_text(model, options.sd, options.prompt)
+    if options.taesd:
+        add_tiny(model, options.taesd)
     for part in model.parts:
         print(part)
     tell_unused(model, checkpoint, options.verbose)

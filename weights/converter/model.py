@@ -8,6 +8,7 @@ import json
 
 import torch
 
+from . import taesd
 from .adapters import KINDS
 from .checkpoint import read_cfr
 from .clip import Encoder
@@ -131,6 +132,17 @@ def add_cfr(model, checkpoint):
     model.add_layout("cfr.", checkpoint.cfr, layout)
     model.config.update(cfr=cfr, spynet=spynet)
     model.parts.append(f"flow and retrieval: {len(layout)} tensors")
+
+
+def add_tiny(model, folder):
+    """Every tensor of the folder's networks, all of which have been checked."""
+    latent = model.config["vae"]["latent_channels"]
+    found = list(taesd.tensors(folder, latent))
+    for name, tensor in found:
+        model.add(name, tensor.shape, tensor.load)
+    nets = sorted({name.split(".")[1] for name, _ in found})
+    model.parts.append(f"tiny coder: {len(found)} tensors ("
+                       + ", ".join(nets) + ")")
 
 
 # --- Text --------------------------------------------------------------------
