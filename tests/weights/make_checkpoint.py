@@ -354,8 +354,7 @@ def make(name, folder):
     write_pickle(plain, folder / "model.pkl", generator)
     (folder / "prompt.txt").write_text(shape["prompt"])
     model = load_published(folder, plain.config, shape["prompt"])
-    make_case.describe(*make_case.write_results(
-        model, frames, (), make_case.COLOR_FIXES, folder))
+    make_case.describe(*make_case.write_results(model, frames, folder))
 
 
 def make_fixture(folder):
