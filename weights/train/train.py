@@ -211,7 +211,7 @@ def train(net, mean, pool, rng, args, state):
     while True:
         done = max(step / args.iterations,
                    (time.time() - began) / (60 * args.minutes))
-        if done >= 1:
+        if done >= 1 or step == args.stop:
             break
         k = .5 + .5 * math.cos(math.pi * done)
         optimizer.param_groups[0]["lr"] = \
@@ -246,6 +246,8 @@ def main():
     p.add_argument("--out", default="dloral-small", help="path, no extension")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--iterations", type=int, default=6000)
+    p.add_argument("--stop", type=int,
+                   help="end at this step, the schedule unfinished")
     p.add_argument("--minutes", type=float, default=math.inf,
                    help="end the schedule then at the latest")
     p.add_argument("--batch", type=int, default=4)
