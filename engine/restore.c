@@ -35,17 +35,6 @@ look_back (DloralBuilder *b, const Step *s, int i, DloralTensor *flow,
   dloral_retrieval (b, s->latent, aligned, fused);
 }
 
-/* dst = sum (NULL: 0) + shares [h][w] · part, laid at (y, x). */
-static void
-paste (DloralBuilder *b, DloralTensor *sum, DloralTensor *part, int y, int x,
-    const DloralWeight *shares, DloralTensor *dst)
-{
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_PASTE, .scope = "blend", .n_src = sum ? 2 : 1,
-      .src = { part, sum }, .dst = dst, .weight = shares,
-      .u.paste = { y, x } });
-}
-
 static const DloralWeight *
 equal_shares (DloralBuilder *b, const DloralTensor *t, int n)
 {
@@ -76,7 +65,7 @@ look_back_far (DloralBuilder *b, const Step *s)
       look_back (b, s, i, like (b, s->latent, 2), like (b, s->latent, c),
           found);
     }
-    paste (b, sum, found, 0, 0, share, next);
+    dloral_paste (b, "blend", sum, found, 0, 0, share, next);
     sum = next;
   }
 }
@@ -99,28 +88,16 @@ restore (DloralBuilder *b, const Step *s, int window, int tokens)
 
 /* --- Tiles ------------------------------------------------------------------ */
 
-static DloralTensor *
-crop (DloralBuilder *b, DloralTensor *whole, int y, int x, int size)
-{
-  DloralTensor *part =
-      dloral_graph_tensor (b->g, size, size, whole->c, DLORAL_F32);
-
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_CROP, .scope = "tile", .n_src = 1, .src = { whole },
-      .dst = part, .u.crop = { y, x } });
-  return part;
-}
-
 static Step
 crop_step (DloralBuilder *b, const Step *whole, int y, int x, int size)
 {
   Step s = { .n_past = whole->n_past };
 
-  s.small = crop (b, whole->small, y, x, size);
-  s.latent = crop (b, whole->latent, y, x, size);
+  s.small = dloral_crop (b, "tile", whole->small, y, x, size, size);
+  s.latent = dloral_crop (b, "tile", whole->latent, y, x, size, size);
   for (int i = 0; i < s.n_past; i++) {
-    s.past_small[i] = crop (b, whole->past_small[i], y, x, size);
-    s.past_latent[i] = crop (b, whole->past_latent[i], y, x, size);
+    s.past_small[i] = dloral_crop (b, "tile", whole->past_small[i], y, x, size, size);
+    s.past_latent[i] = dloral_crop (b, "tile", whole->past_latent[i], y, x, size, size);
   }
   s.flow = like (b, s.latent, 2);
   s.aligned = like (b, s.latent, s.latent->c);
@@ -148,9 +125,9 @@ restore_tiles (DloralBuilder *b, const Step *whole, const DloralTiles *tiles,
         i < n - 1 ? like (b, whole->x0, whole->x0->c) : whole->x0;
 
     restore (b, &s, window, tokens);
-    paste (b, sum, s.x0, y, x, dloral_builder_constant (b, key, tiles->size,
-            tiles->size, 1, 1, dloral_tiles_get_shares (tiles, row, column)),
-        next);
+    dloral_paste (b, "blend", sum, s.x0, y, x, dloral_builder_constant (b,
+            key, tiles->size, tiles->size, 1, 1,
+            dloral_tiles_get_shares (tiles, row, column)), next);
     sum = next;
   }
 }
@@ -196,9 +173,7 @@ static DloralBuilder *
 new_builder (const DloralModel *model, const char *name,
     const double *strengths)
 {
-  DloralGraph *g = dloral_graph_new (name,
-      model->backend->get_act_dtype (model->device));
-  DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
+  DloralBuilder *b = dloral_stage_builder_new (model, name);
 
   for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
     b->strengths[a] = strengths[a];

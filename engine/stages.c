@@ -99,8 +99,8 @@ build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
           geo->height * b->config->scale, geo->width * b->config->scale } });
 }
 
-static DloralBuilder *
-new_builder (const DloralModel *model, const char *name)
+DloralBuilder *
+dloral_stage_builder_new (const DloralModel *model, const char *name)
 {
   DloralGraph *g = dloral_graph_new (name,
       model->backend->get_act_dtype (model->device));
@@ -112,7 +112,7 @@ DloralGraph *
 dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
     GError **error)
 {
-  DloralBuilder *b = new_builder (model, "encode");
+  DloralBuilder *b = dloral_stage_builder_new (model, "encode");
 
   build_encode (b, geo);
   return dloral_builder_finish_graph (b, error);
@@ -122,7 +122,7 @@ DloralGraph *
 dloral_decode_graph (const DloralModel *model, const DloralGeometry *geo,
     gboolean first, GError **error)
 {
-  DloralBuilder *b = new_builder (model, "decode");
+  DloralBuilder *b = dloral_stage_builder_new (model, "decode");
 
   build_decode (b, geo, first);
   return dloral_builder_finish_graph (b, error);

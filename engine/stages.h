@@ -27,6 +27,10 @@ typedef struct
 void dloral_geometry_init (DloralGeometry * geometry,
     const DloralConfig * config, const DloralStreamParams * params);
 
+/* For a new graph of the type that the model's device computes in. */
+DloralBuilder *dloral_stage_builder_new (const DloralModel * model,
+    const char *name);
+
 /* Graphs, planned; NULL and `error` when the file lacks something. Their
  * bindings follow, in order; h × w are latent sizes, H × W HR's. */
 enum

@@ -398,6 +398,29 @@ dloral_concat (DloralBuilder *b, DloralDtype dtype, DloralTensor *first, ...)
   return op.dst;
 }
 
+DloralTensor *
+dloral_crop (DloralBuilder *b, const char *scope, DloralTensor *x, int y,
+    int x0, int h, int w)
+{
+  DloralTensor *part = dloral_graph_tensor (b->g, h, w, x->c, x->dtype);
+
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_CROP, .scope = scope, .n_src = 1, .src = { x },
+      .dst = part, .u.crop = { y, x0 } });
+  return part;
+}
+
+void
+dloral_paste (DloralBuilder *b, const char *scope, DloralTensor *sum,
+    DloralTensor *part, int y, int x, const DloralWeight *shares,
+    DloralTensor *dst)
+{
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_PASTE, .scope = scope, .n_src = sum ? 2 : 1,
+      .src = { part, sum }, .dst = dst, .weight = shares,
+      .u.paste = { y, x } });
+}
+
 void
 dloral_convert_into (DloralBuilder *b, DloralTensor *x, DloralTensor *dst)
 {

@@ -130,6 +130,16 @@ void dloral_resize_into (DloralBuilder * b, DloralTensor * x,
 DloralTensor *dloral_concat (DloralBuilder * b, DloralDtype dtype,
     DloralTensor * first, ...) G_GNUC_NULL_TERMINATED;
 
+/* Rows [y, y + h) and columns [x0, x0 + w) of x. */
+DloralTensor *dloral_crop (DloralBuilder * b, const char *scope,
+    DloralTensor * x, int y, int x0, int h, int w);
+
+/* dst = sum (NULL: zero) with part laid at (y, x): added with its shares [h][w],
+ * or in the place of what is there (NULL). */
+void dloral_paste (DloralBuilder * b, const char *scope, DloralTensor * sum,
+    DloralTensor * part, int y, int x, const DloralWeight * shares,
+    DloralTensor * dst);
+
 /* dst = x, converted to dst's type. */
 void dloral_convert_into (DloralBuilder * b, DloralTensor * x,
     DloralTensor * dst);

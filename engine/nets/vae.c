@@ -109,38 +109,22 @@ stack_qkv (DloralBuilder *b, const char *prefix, const char *suffix,
   return dloral_builder_weight_stack (b, (const char *[]) { q, k, v }, 3, o, i);
 }
 
-static DloralTensor *
-crop (DloralBuilder *b, const char *scope, DloralTensor *x, int y, int y_end,
-    int x0, int x_end)
-{
-  DloralTensor *part =
-      dloral_graph_tensor (b->g, y_end - y, x_end - x0, x->c, x->dtype);
-
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_CROP, .scope = scope, .n_src = 1, .src = { x },
-      .dst = part, .u.crop = { y, x0 } });
-  return part;
-}
-
 /* What `rows` and `columns` of [h][w][3·c] find in what they see, put over `sum`
  * (NULL: nothing yet). */
 static DloralTensor *
 attend_part (DloralBuilder *b, const char *prefix, DloralTensor *qkv, int c,
     const DloralStretch *rows, const DloralStretch *columns, DloralTensor *sum)
 {
-  DloralTensor *q = crop (b, prefix, qkv, rows->first, rows->end,
-      columns->first, columns->end);
-  DloralTensor *kv = crop (b, prefix, qkv, rows->seen, rows->seen_end,
-      columns->seen, columns->seen_end);
+  DloralTensor *q = dloral_crop (b, prefix, qkv, rows->first, columns->first,
+      rows->end - rows->first, columns->end - columns->first);
+  DloralTensor *kv = dloral_crop (b, prefix, qkv, rows->seen, columns->seen,
+      rows->seen_end - rows->seen, columns->seen_end - columns->seen);
   DloralTensor *found = dloral_attention (b, prefix, q, kv, kv,
       (int[]) { 0, c, 2 * c }, c, 1);
   DloralTensor *next =
       dloral_graph_tensor (b->g, qkv->h, qkv->w, c, found->dtype);
 
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_PASTE, .scope = prefix, .n_src = sum ? 2 : 1,
-      .src = { found, sum }, .dst = next,
-      .u.paste = { rows->first, columns->first } });
+  dloral_paste (b, prefix, sum, found, rows->first, columns->first, NULL, next);
   return next;
 }
 
