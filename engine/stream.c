@@ -6,6 +6,13 @@
  * the current frame, so that every frame is encoded once; and what a decoder
  * remembers of the frame before.
  *
+ * Each stage has a queue of its own, and so have the copies to and from the
+ * device. Events between them say that a stage waits for the one before of the
+ * same frame. Nothing has to wait for later frames to let go of what it writes:
+ * whatever belongs to a frame belongs to its slot, and a slot comes round again
+ * only when its frame is done; and the latents' ring has room for as many frames
+ * as there are slots, and for what the oldest of them looks back at.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stream.h"
@@ -16,10 +23,24 @@
 #include "scene.h"
 #include "tiles.h"
 
+/* What is done to a frame, in this order, each in a queue. */
+typedef enum
+{
+  UPLOAD, ENCODE, RESTORE, DECODE, DOWNLOAD,
+  N_STEPS
+} Step;
+
 typedef struct
 {
   DloralFrame frame;            /* first: the caller's view of the slot */
   guint epoch;                  /* of the flush it was submitted under */
+  gboolean in_flight;           /* until waited for */
+  DloralEvent *begun[N_STEPS], *done[N_STEPS];
+  /* Device memory; lq and out are the frame's own where there is no other. */
+  gpointer lq, out;             /* out: and one byte, whether it is finite */
+  gpointer hr, x0;
+  DloralRestorer *retired;      /* the last frame to use it is this one's
+                                 * predecessor */
 } Slot;
 
 typedef struct
@@ -39,12 +60,15 @@ struct _DloralStream
   Stage encode, decode;
   Stage decode_first;           /* without a past; if the decoder remembers */
   DloralRestorer *restorer;
-  GPtrArray *memory;            /* of the device, for freeing */
+  GPtrArray *memory, *host_memory;      /* of the device's, for freeing */
   gsize memory_size;
-  gpointer arena;
-  gsize arena_size;
-  gpointer hr, x0, flow, aligned, fused;
-  gpointer small[DLORAL_MAX_WINDOW + 1], latent[DLORAL_MAX_WINDOW + 1];
+  DloralQueue *queues[N_STEPS];
+  gpointer arenas[N_STEPS];     /* of the stages; one for all where they never
+                                 * run beside each other */
+  gsize restore_arena_size;
+  gpointer flow, aligned, fused, x0;    /* x0: of the frame issued last */
+  gpointer *small, *latent;     /* [n_latents] */
+  int n_latents;
   int current;                  /* index into small, latent */
   int n_past;                   /* frames of this scene before, in the ring */
   /* What the decoder remembers, one an entry, of the frame before and of this
@@ -60,7 +84,7 @@ struct _DloralStream
   GCond changed;
   Slot *slots;
   int n_slots;
-  GQueue idle, submitted, finished;     /* Slot */
+  GQueue idle, submitted, issued;       /* Slot */
   guint epoch;
   gboolean forget, flushing, stopping;
   DloralRestorer *next_restorer;        /* NULL: none is waiting */
@@ -70,41 +94,44 @@ struct _DloralStream
 /* --- One frame ------------------------------------------------------------- */
 
 static gboolean
-run (DloralStream *s, DloralPlan *plan, gpointer const *bindings, gint64 *ns,
+run (DloralStream *s, Step step, DloralPlan *plan, gpointer const *bindings,
     GError **error)
 {
-  gint64 start = g_get_monotonic_time ();
-  gboolean ok = s->model->backend->run (plan, s->arena, bindings, error);
-
-  *ns = (g_get_monotonic_time () - start) * 1000;
-  return ok;
+  return s->model->backend->run (plan, s->queues[step], s->arenas[step],
+      bindings, error);
 }
 
 static gboolean
-encode (DloralStream *s, DloralFrame *f)
+upload (DloralStream *s, Slot *slot, GError **error)
+{
+  const DloralFrame *f = &slot->frame;
+
+  return slot->lq == f->lq || s->model->backend->upload (s->queues[UPLOAD],
+      slot->lq, f->lq, f->lq_stride * s->geo.height, error);
+}
+
+static gboolean
+encode (DloralStream *s, Slot *slot, GError **error)
 {
   gpointer bindings[] = {
-    [DLORAL_ENCODE_LQ] = f->lq,
-    [DLORAL_ENCODE_HR] = s->hr,
+    [DLORAL_ENCODE_LQ] = slot->lq,
+    [DLORAL_ENCODE_HR] = slot->hr,
     [DLORAL_ENCODE_SMALL] = s->small[s->current],
     [DLORAL_ENCODE_LATENT] = s->latent[s->current],
   };
 
-  return run (s, s->encode.plan, bindings,
-      &f->stage_ns[DLORAL_STAGE_ENCODE], &f->error);
+  return run (s, ENCODE, s->encode.plan, bindings, error);
 }
 
 /* The slot of the ring of latents that is `back` frames old. */
 static int
 get_past (const DloralStream *s, int back)
 {
-  int n = s->geo.window + 1;
-
-  return (s->current - back + n) % n;
+  return (s->current - back + s->n_latents) % s->n_latents;
 }
 
 static gboolean
-restore (DloralStream *s, DloralFrame *f)
+restore (DloralStream *s, Slot *slot, GError **error)
 {
   gpointer bindings[DLORAL_RESTORE_PAST + 2 * DLORAL_MAX_WINDOW] = {
     [DLORAL_RESTORE_SMALL] = s->small[s->current],
@@ -112,32 +139,36 @@ restore (DloralStream *s, DloralFrame *f)
     [DLORAL_RESTORE_FLOW] = s->flow,
     [DLORAL_RESTORE_ALIGNED] = s->aligned,
     [DLORAL_RESTORE_FUSED] = s->fused,
-    [DLORAL_RESTORE_X0] = s->x0,
+    [DLORAL_RESTORE_X0] = slot->x0,
   };
-  gint64 start = g_get_monotonic_time ();
-  gboolean ok;
 
   for (int i = 0; i < s->n_past; i++) {
     bindings[DLORAL_RESTORE_PAST + 2 * i] = s->small[get_past (s, i + 1)];
     bindings[DLORAL_RESTORE_PAST + 2 * i + 1] = s->latent[get_past (s, i + 1)];
   }
   s->have_flow = s->n_past > 0 && s->geo.tile == 0;
-  ok = dloral_restorer_run (s->restorer, s->n_past, s->arena, bindings,
-      &f->error);
-  f->stage_ns[DLORAL_STAGE_RESTORE] = (g_get_monotonic_time () - start) * 1000;
-  return ok;
+  s->x0 = slot->x0;
+  return dloral_restorer_run (s->restorer, s->n_past, s->queues[RESTORE],
+      s->arenas[RESTORE], bindings, error);
+}
+
+static gsize
+get_hr_size (const DloralStream *s)
+{
+  return (gsize) s->geo.hr_width * 3 * s->geo.hr_height;
 }
 
 static gboolean
-decode (DloralStream *s, DloralFrame *f)
+decode (DloralStream *s, Slot *slot, GError **error)
 {
   guint n = s->remembered[0]->len;
   const Stage *stage = n > 0 && !s->remembers ? &s->decode_first : &s->decode;
   gpointer *bindings = g_newa (gpointer, DLORAL_DECODE_MEMORY + 2 * n);
 
-  bindings[DLORAL_DECODE_X0] = s->x0;
-  bindings[DLORAL_DECODE_HR] = s->hr;
-  bindings[DLORAL_DECODE_OUT] = (gpointer) f->hr;
+  bindings[DLORAL_DECODE_X0] = slot->x0;
+  bindings[DLORAL_DECODE_HR] = slot->hr;
+  bindings[DLORAL_DECODE_OUT] = slot->out;
+  bindings[DLORAL_DECODE_FINITE] = (guint8 *) slot->out + get_hr_size (s);
   s->remembering = !s->remembering;
   for (guint i = 0; i < n; i++) {
     bindings[DLORAL_DECODE_MEMORY + 2 * i] =
@@ -145,13 +176,17 @@ decode (DloralStream *s, DloralFrame *f)
     bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] =
         s->remembered[s->remembering]->pdata[i];
   }
-  if (run (s, stage->plan, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
-          &f->error))
-    return TRUE;
-  f->plain = g_error_matches (f->error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE);
-  if (f->plain)
-    g_clear_error (&f->error);
-  return FALSE;
+  return run (s, DECODE, stage->plan, bindings, error);
+}
+
+static gboolean
+download (DloralStream *s, Slot *slot, GError **error)
+{
+  DloralFrame *f = &slot->frame;
+
+  return slot->out == f->hr || s->model->backend->download
+      (s->queues[DOWNLOAD], (gpointer) f->hr, slot->out, get_hr_size (s) + 1,
+      error);
 }
 
 static gboolean
@@ -163,52 +198,114 @@ begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
       >= s->scene_cut_threshold || first;
 }
 
-/* The order of things, once a frame. One that fails, or whose result is none,
- * leaves no past. */
-static void
-compute (DloralStream *s, DloralFrame *f, gboolean forget)
+/* Every step in its queue, after the step before. */
+static gboolean
+issue_steps (DloralStream *s, Slot *slot, GError **error)
 {
+  static gboolean (*const steps[N_STEPS]) (DloralStream *, Slot *, GError **) =
+      { upload, encode, restore, decode, download };
+  const DloralBackend *backend = s->model->backend;
+
+  for (int i = 0; i < N_STEPS; i++)
+    if ((i > 0 && !backend->queue_wait (s->queues[i], slot->done[i - 1],
+                error)) ||
+        !backend->event_record (slot->begun[i], s->queues[i], error) ||
+        !steps[i] (s, slot, error) ||
+        !backend->event_record (slot->done[i], s->queues[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+/* After a failure no event tells when the steps before it are done. */
+static void
+finish_queues (DloralStream *s, Slot *slot)
+{
+  for (int i = 0; i < N_STEPS; i++)
+    s->model->backend->queue_finish (s->queues[i], NULL);
+  slot->in_flight = FALSE;
+}
+
+/* The order of things, once a frame. One that fails leaves no past. */
+static void
+issue (DloralStream *s, Slot *slot, gboolean forget)
+{
+  DloralFrame *f = &slot->frame;
+
   if (begins_scene (s, f, f->discont || forget)) {
     s->n_past = 0;
     s->remembers = FALSE;
   }
-  f->plain = FALSE;
-  s->current = (s->current + 1) % (s->geo.window + 1);
-  s->remembers = encode (s, f) && restore (s, f) && decode (s, f);
+  s->current = (s->current + 1) % s->n_latents;
+  slot->in_flight = TRUE;
+  s->remembers = issue_steps (s, slot, &f->error);
+  if (!s->remembers)
+    finish_queues (s, slot);
   s->n_past = s->remembers ? MIN (s->n_past + 1, s->geo.window) : 0;
 }
 
-/* What was made of new conditions comes in between two frames. */
+/* Nothing of the slot is in use any more when this returns. */
 static void
-take_restorer (DloralStream *s)
+wait_for (DloralStream *s, Slot *slot, GError **error)
 {
-  DloralRestorer *old = NULL;
+  if (slot->in_flight)
+    s->model->backend->event_finish (slot->done[DOWNLOAD], error);
+  slot->in_flight = FALSE;
+  g_clear_pointer (&slot->retired, dloral_restorer_free);
+}
 
-  g_mutex_lock (&s->lock);
-  if (s->next_restorer) {
-    old = s->restorer;
-    s->restorer = g_steal_pointer (&s->next_restorer);
+/* Waits for the frame; what is known only then. A picture that is not what the
+ * networks made is no past for the next frame. */
+static void
+settle (DloralStream *s, Slot *slot)
+{
+  const DloralBackend *backend = s->model->backend;
+  DloralFrame *f = &slot->frame;
+
+  f->plain = FALSE;
+  if (f->error == NULL)
+    wait_for (s, slot, &f->error);
+  if (f->error)
+    return;
+  for (int i = 0; i < DLORAL_N_STAGES; i++)
+    f->stage_ns[i] = backend->event_get_elapsed (slot->begun[ENCODE + i],
+        slot->done[ENCODE + i]);
+  f->plain = !f->hr[get_hr_size (s)];
+  if (f->plain) {
+    g_mutex_lock (&s->lock);
+    s->forget = TRUE;
+    g_mutex_unlock (&s->lock);
   }
-  g_mutex_unlock (&s->lock);
-  dloral_restorer_free (old);
+}
+
+/* What was made of new conditions comes in between two frames; what it replaces
+ * goes when the first of them is done. With the lock held. */
+static void
+take_restorer (DloralStream *s, Slot *slot)
+{
+  if (s->next_restorer == NULL)
+    return;
+  slot->retired = s->restorer;
+  s->restorer = g_steal_pointer (&s->next_restorer);
 }
 
 /* --- The ring -------------------------------------------------------------- */
 
-/* Computes the oldest submitted frame, with the lock held on both ends. */
+/* Issues the oldest submitted frame, with the lock held on both ends. */
 static void
-compute_oldest (DloralStream *s)
+issue_oldest (DloralStream *s)
 {
   Slot *slot = g_queue_pop_head (&s->submitted);
   gboolean forget = s->forget;
 
   s->forget = FALSE;
+  take_restorer (s, slot);
   g_mutex_unlock (&s->lock);
-  take_restorer (s);
-  compute (s, &slot->frame, forget);
+  issue (s, slot, forget);
+  if (!s->model->backend->discrete)
+    settle (s, slot);
   g_mutex_lock (&s->lock);
   if (slot->epoch == s->epoch) {
-    g_queue_push_tail (&s->finished, slot);
+    g_queue_push_tail (&s->issued, slot);
   } else {
     g_clear_error (&slot->frame.error);
     g_queue_push_tail (&s->idle, slot);
@@ -226,7 +323,7 @@ work (gpointer data)
     if (g_queue_is_empty (&s->submitted))
       g_cond_wait (&s->changed, &s->lock);
     else
-      compute_oldest (s);
+      issue_oldest (s);
   }
   g_mutex_unlock (&s->lock);
   return NULL;
@@ -243,6 +340,7 @@ dloral_stream_acquire (DloralStream *s)
   g_mutex_unlock (&s->lock);
   if (slot == NULL)
     return NULL;
+  wait_for (s, slot, NULL);
   slot->frame.discont = FALSE;
   slot->frame.user_data = NULL;
   return &slot->frame;
@@ -282,6 +380,19 @@ dloral_stream_release (DloralStream *s, DloralFrame *frame)
   give_back (s, frame);
 }
 
+/* The oldest issued slot, off its queue; with the lock held. NULL when it has
+ * to be waited for and that is not wanted. */
+static Slot *
+take_issued (DloralStream *s, gboolean wait)
+{
+  Slot *slot = g_queue_peek_head (&s->issued);
+
+  if (slot && !wait && slot->in_flight &&
+      !s->model->backend->event_is_past (slot->done[DOWNLOAD]))
+    return NULL;
+  return g_queue_pop_head (&s->issued);
+}
+
 DloralFrame *
 dloral_stream_collect (DloralStream *s, gboolean wait)
 {
@@ -289,13 +400,16 @@ dloral_stream_collect (DloralStream *s, gboolean wait)
 
   g_mutex_lock (&s->lock);
   if (s->worker == NULL && !s->flushing &&
-      g_queue_is_empty (&s->finished) && !g_queue_is_empty (&s->submitted))
-    compute_oldest (s);
-  while (!s->flushing && (slot = g_queue_pop_head (&s->finished)) == NULL &&
-      wait)
+      g_queue_is_empty (&s->issued) && !g_queue_is_empty (&s->submitted))
+    issue_oldest (s);
+  while (!s->flushing && (slot = take_issued (s, wait)) == NULL && wait)
     g_cond_wait (&s->changed, &s->lock);
   g_mutex_unlock (&s->lock);
-  return slot ? &slot->frame : NULL;
+  if (slot == NULL)
+    return NULL;
+  if (s->model->backend->discrete)
+    settle (s, slot);
+  return &slot->frame;
 }
 
 static void
@@ -317,7 +431,7 @@ dloral_stream_set_flushing (DloralStream *s, gboolean flushing)
     s->epoch++;
     s->forget = TRUE;
     discard (s, &s->submitted);
-    discard (s, &s->finished);
+    discard (s, &s->issued);
   }
   s->flushing = flushing;
   g_cond_broadcast (&s->changed);
@@ -362,21 +476,39 @@ compile (DloralStream *s, const DloralConditions *conditions, GError **error)
           dloral_decode_graph (s->model, &s->geo, TRUE, error), error));
 }
 
-/* Plans of a stream run one after another: one arena serves all. */
-static gboolean
-allocate_arena (DloralStream *s, GError **error)
+/* What each stage's plans need to run. */
+static void
+get_arena_sizes (const DloralStream *s, gsize *sizes)
 {
   const DloralBackend *backend = s->model->backend;
 
-  s->arena_size = MAX (dloral_restorer_get_arena_size (s->restorer),
-      MAX (backend->plan_get_arena_size (s->encode.plan),
-          backend->plan_get_arena_size (s->decode.plan)));
+  sizes[ENCODE] = backend->plan_get_arena_size (s->encode.plan);
+  sizes[RESTORE] = dloral_restorer_get_arena_size (s->restorer);
+  sizes[DECODE] = backend->plan_get_arena_size (s->decode.plan);
   if (s->decode_first.plan)
-    s->arena_size = MAX (s->arena_size,
+    sizes[DECODE] = MAX (sizes[DECODE],
         backend->plan_get_arena_size (s->decode_first.plan));
-  s->arena_size = MAX (s->arena_size, DLORAL_ALIGN);
-  s->arena = allocate (s, s->arena_size, error);
-  return s->arena != NULL;
+}
+
+static gboolean
+allocate_arenas (DloralStream *s, GError **error)
+{
+  gsize sizes[N_STEPS] = { 0 }, largest = DLORAL_ALIGN;
+
+  get_arena_sizes (s, sizes);
+  s->restore_arena_size = sizes[RESTORE];
+  for (int i = ENCODE; i <= DECODE; i++)
+    largest = MAX (largest, sizes[i]);
+  for (int i = ENCODE; i <= DECODE; i++) {
+    if (i > ENCODE && !s->model->backend->discrete)
+      s->arenas[i] = s->arenas[ENCODE];
+    else
+      s->arenas[i] = allocate (s, s->model->backend->discrete ?
+          MAX (sizes[i], DLORAL_ALIGN) : largest, error);
+    if (s->arenas[i] == NULL)
+      return FALSE;
+  }
+  return TRUE;
 }
 
 /* Memory for a tensor that is bound but not the caller's. */
@@ -390,22 +522,31 @@ allocate_bound (DloralStream *s, gpointer *memory, const DloralGraph *graph,
 }
 
 static gboolean
-allocate_state (DloralStream *s, GError **error)
+allocate_latents (DloralStream *s, GError **error)
 {
   const DloralGraph *encode = s->encode.graph;
-  const DloralGraph *restore = dloral_restorer_get_graph (s->restorer, 0);
 
-  s->memory_size += dloral_restorer_get_memory (s->restorer);
-  for (int i = 0; i <= s->geo.window; i++)
+  s->n_latents = s->geo.window + (s->model->backend->discrete ? s->n_slots : 1);
+  s->small = g_new0 (gpointer, s->n_latents);
+  s->latent = g_new0 (gpointer, s->n_latents);
+  for (int i = 0; i < s->n_latents; i++)
     if (!allocate_bound (s, &s->small[i], encode, DLORAL_ENCODE_SMALL, error)
         || !allocate_bound (s, &s->latent[i], encode, DLORAL_ENCODE_LATENT,
             error))
       return FALSE;
-  return allocate_bound (s, &s->hr, encode, DLORAL_ENCODE_HR, error)
+  return TRUE;
+}
+
+static gboolean
+allocate_state (DloralStream *s, GError **error)
+{
+  const DloralGraph *restore = dloral_restorer_get_graph (s->restorer, 0);
+
+  s->memory_size += dloral_restorer_get_memory (s->restorer);
+  return allocate_latents (s, error)
       && allocate_bound (s, &s->flow, restore, DLORAL_RESTORE_FLOW, error)
       && allocate_bound (s, &s->aligned, restore, DLORAL_RESTORE_ALIGNED, error)
-      && allocate_bound (s, &s->fused, restore, DLORAL_RESTORE_FUSED, error)
-      && allocate_bound (s, &s->x0, restore, DLORAL_RESTORE_X0, error);
+      && allocate_bound (s, &s->fused, restore, DLORAL_RESTORE_FUSED, error);
 }
 
 /* What the decoder remembers, of the frame before and of this one. */
@@ -424,24 +565,88 @@ allocate_remembered (DloralStream *s, GError **error)
   return TRUE;
 }
 
-static gboolean
-allocate_slots (DloralStream *s, GError **error)
+static gpointer
+allocate_host (DloralStream *s, gsize size, GError **error)
 {
-  gsize lq_stride = (gsize) s->geo.width * 3;
-  gsize hr_stride = (gsize) s->geo.hr_width * 3;
+  gpointer p = s->model->backend->alloc_host (s->model->device, size, error);
 
+  if (p)
+    g_ptr_array_add (s->host_memory, p);
+  return p;
+}
+
+/* Between LQ frame and picture. Where frames are never in flight together, one
+ * of each serves all slots. */
+static gboolean
+allocate_between (DloralStream *s, Slot *slot, GError **error)
+{
+  if (slot > s->slots && !s->model->backend->discrete) {
+    slot->hr = s->slots->hr;
+    slot->x0 = s->slots->x0;
+    return TRUE;
+  }
+  return allocate_bound (s, &slot->hr, s->encode.graph, DLORAL_ENCODE_HR, error)
+      && allocate_bound (s, &slot->x0, s->decode.graph, DLORAL_DECODE_X0,
+      error);
+}
+
+static gboolean
+allocate_pictures (DloralStream *s, Slot *slot, GError **error)
+{
+  DloralFrame *f = &slot->frame;
+  gsize lq_size, hr_size = get_hr_size (s) + 1;
+
+  f->lq_stride = (gsize) s->geo.width * 3;
+  f->hr_stride = (gsize) s->geo.hr_width * 3;
+  lq_size = f->lq_stride * s->geo.height;
+  f->lq = allocate_host (s, lq_size, error);
+  f->hr = f->lq ? allocate_host (s, hr_size, error) : NULL;
+  if (f->hr == NULL)
+    return FALSE;
+  slot->lq = s->model->backend->discrete ? allocate (s, lq_size, error) : f->lq;
+  slot->out = s->model->backend->discrete ? allocate (s, hr_size, error) :
+      (gpointer) f->hr;
+  return slot->lq && slot->out;
+}
+
+static gboolean
+make_events (DloralStream *s, Slot *slot, GError **error)
+{
+  const DloralBackend *backend = s->model->backend;
+
+  for (int i = 0; i < N_STEPS; i++)
+    if ((slot->begun[i] = backend->event_new (s->model->device, error)) == NULL
+        || (slot->done[i] = backend->event_new (s->model->device, error))
+        == NULL)
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+make_slots (DloralStream *s, GError **error)
+{
   s->n_slots = MAX (1, s->async_depth) + 1;
   s->slots = g_new0 (Slot, s->n_slots);
   for (int i = 0; i < s->n_slots; i++) {
-    DloralFrame *f = &s->slots[i].frame;
+    Slot *slot = &s->slots[i];
 
-    f->lq_stride = lq_stride;
-    f->hr_stride = hr_stride;
-    f->lq = allocate (s, lq_stride * s->geo.height, error);
-    f->hr = f->lq ? allocate (s, hr_stride * s->geo.hr_height, error) : NULL;
-    if (f->hr == NULL)
+    if (!allocate_pictures (s, slot, error) ||
+        !allocate_between (s, slot, error) || !make_events (s, slot, error))
       return FALSE;
-    g_queue_push_tail (&s->idle, &s->slots[i]);
+    g_queue_push_tail (&s->idle, slot);
+  }
+  return TRUE;
+}
+
+/* The later a stage, the nearer its frame is to being late. */
+static gboolean
+make_queues (DloralStream *s, GError **error)
+{
+  for (int i = 0; i < N_STEPS; i++) {
+    s->queues[i] = s->model->backend->queue_new (s->model->device,
+        i >= DECODE, error);
+    if (s->queues[i] == NULL)
+      return FALSE;
   }
   return TRUE;
 }
@@ -471,27 +676,66 @@ check_times (const DloralStreamParams *params, GError **error)
 }
 
 static void
-stream_clear (DloralStream *s)
+clear_slots (DloralStream *s)
 {
   const DloralBackend *backend = s->model->backend;
+
+  for (int i = 0; i < s->n_slots; i++) {
+    Slot *slot = &s->slots[i];
+
+    for (int step = 0; step < N_STEPS; step++) {
+      g_clear_pointer (&slot->begun[step], backend->event_free);
+      g_clear_pointer (&slot->done[step], backend->event_free);
+    }
+    dloral_restorer_free (slot->retired);
+    g_clear_error (&slot->frame.error);
+  }
+  g_queue_clear (&s->idle);
+  g_clear_pointer (&s->slots, g_free);
+  s->n_slots = 0;
+}
+
+static void
+clear_plans (DloralStream *s)
+{
   Stage *stages[] = { &s->encode, &s->decode, &s->decode_first };
 
   for (guint i = 0; i < G_N_ELEMENTS (stages); i++) {
     if (stages[i]->plan)
-      backend->plan_free (stages[i]->plan);
+      s->model->backend->plan_free (stages[i]->plan);
     dloral_graph_free (stages[i]->graph);
     memset (stages[i], 0, sizeof *stages[i]);
   }
   g_clear_pointer (&s->restorer, dloral_restorer_free);
+}
+
+static void
+clear_memory (DloralStream *s)
+{
+  const DloralBackend *backend = s->model->backend;
+
   for (guint i = 0; i < s->memory->len; i++)
     backend->free (s->model->device, s->memory->pdata[i]);
+  for (guint i = 0; i < s->host_memory->len; i++)
+    backend->free_host (s->model->device, s->host_memory->pdata[i]);
   g_ptr_array_set_size (s->memory, 0);
+  g_ptr_array_set_size (s->host_memory, 0);
   g_ptr_array_set_size (s->remembered[0], 0);
   g_ptr_array_set_size (s->remembered[1], 0);
+  g_clear_pointer (&s->small, g_free);
+  g_clear_pointer (&s->latent, g_free);
   s->memory_size = 0;
-  g_queue_clear (&s->idle);
-  g_clear_pointer (&s->slots, g_free);
-  s->n_slots = 0;
+}
+
+/* Queues first: nothing runs any more then. */
+static void
+stream_clear (DloralStream *s)
+{
+  for (int i = 0; i < N_STEPS; i++)
+    g_clear_pointer (&s->queues[i], s->model->backend->queue_free);
+  clear_slots (s);
+  clear_plans (s);
+  clear_memory (s);
 }
 
 /* Everything that depends on the tiles' size. */
@@ -502,9 +746,9 @@ stream_build (DloralStream *s, const DloralStreamParams *params, int tile,
   s->geo.tile = tile;
   s->geo.overlap = params->tile_overlap > 0 ? params->tile_overlap :
       tile * DLORAL_TILE_OVERLAP / DLORAL_TILE_SIZE;
-  if (compile (s, &params->conditions, error) && allocate_arena (s, error) &&
-      allocate_state (s, error) && allocate_remembered (s, error) &&
-      allocate_slots (s, error))
+  if (compile (s, &params->conditions, error) && allocate_arenas (s, error) &&
+      make_slots (s, error) && allocate_state (s, error) &&
+      allocate_remembered (s, error) && make_queues (s, error))
     return TRUE;
   stream_clear (s);
   return FALSE;
@@ -548,6 +792,7 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   s->async_depth = params->async_depth;
   s->scene_cut_threshold = params->scene_cut_threshold;
   s->memory = g_ptr_array_new ();
+  s->host_memory = g_ptr_array_new ();
   s->remembered[0] = g_ptr_array_new ();
   s->remembered[1] = g_ptr_array_new ();
   g_mutex_init (&s->lock);
@@ -574,7 +819,8 @@ dloral_stream_set_conditions (DloralStream *s,
     return FALSE;
   /* Shapes are the same, so this holds; the arena is not the stream's to grow
    * while a frame is being computed in it. */
-  g_assert (dloral_restorer_get_arena_size (next) <= s->arena_size);
+  g_assert (dloral_restorer_get_arena_size (next) <=
+      s->restore_arena_size);
   g_mutex_lock (&s->lock);
   unused = s->next_restorer;
   s->next_restorer = next;
@@ -598,13 +844,12 @@ void
 dloral_stream_free (DloralStream *s)
 {
   stop_worker (s);
-  for (int i = 0; i < s->n_slots; i++)
-    g_clear_error (&s->slots[i].frame.error);
   stream_clear (s);
   dloral_restorer_free (s->next_restorer);
   g_queue_clear (&s->submitted);
-  g_queue_clear (&s->finished);
+  g_queue_clear (&s->issued);
   g_ptr_array_unref (s->memory);
+  g_ptr_array_unref (s->host_memory);
   g_ptr_array_unref (s->remembered[0]);
   g_ptr_array_unref (s->remembered[1]);
   dloral_scene_clear (&s->scene);
@@ -621,6 +866,20 @@ dloral_stream_get_memory (const DloralStream *s)
 }
 
 /* --- Looking inside -------------------------------------------------------- */
+
+/* f32 of the device's, whose queues have nothing left to do. */
+static float *
+dup_memory (DloralStream *s, gconstpointer memory, gsize n)
+{
+  const DloralBackend *backend = s->model->backend;
+  float *copy = g_new (float, n);
+
+  if (backend->download (s->queues[DOWNLOAD], copy, memory, n * sizeof *copy,
+          NULL) && backend->queue_finish (s->queues[DOWNLOAD], NULL))
+    return copy;
+  g_free (copy);
+  return NULL;
+}
 
 float *
 dloral_stream_dup_tensor (DloralStream *s, const char *name, int *h, int *w,
@@ -647,8 +906,7 @@ dloral_stream_dup_tensor (DloralStream *s, const char *name, int *h, int *w,
       *h = s->geo.latent_height;
       *w = s->geo.latent_width;
       *c = tensors[i].c;
-      return g_memdup2 (tensors[i].data,
-          (gsize) *h * *w * *c * sizeof (float));
+      return dup_memory (s, tensors[i].data, (gsize) *h * *w * *c);
     }
   return NULL;
 }

@@ -29,10 +29,6 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_FAILED;
       break;
-    case DLORAL_ERROR_NOT_FINITE:
-      *domain = GST_STREAM_ERROR;
-      *code = GST_STREAM_ERROR_FAILED;
-      break;
     case DLORAL_ERROR_ARGUMENT:
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_SETTINGS;
