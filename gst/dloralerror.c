@@ -26,6 +26,7 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
       *code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
       break;
     case DLORAL_ERROR_DEVICE:
+    case DLORAL_ERROR_DEVICE_LOST:
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_FAILED;
       break;
