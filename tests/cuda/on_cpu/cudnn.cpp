@@ -1,11 +1,11 @@
-/* cuDNN's functions, as far as the CUDA backend calls them, computing on the CPU:
- * the library libcudnn.so.9 of tests on machines without a GPU. It runs in the
- * streams of the libcuda.so.1 beside it, and refuses what cuDNN would refuse, and
- * some of what would end in a crash or in noise. Read from the environment:
+/* cuDNN's functions, as far as the CUDA backend calls them, computing on the
+ * CPU: the library libcudnn.so.9 of tests on machines without a GPU. It runs in
+ * the streams of the libcuda.so.1 beside it. It refuses what cuDNN would refuse,
+ * and some of what would end in a crash or in noise. From the environment:
  *
  *   CUDNN_ON_CPU_VERSION  what cudnnGetVersion () says
  *   CUDNN_ON_CPU_FAIL     "N:STATUS": cudnn_on_cpu_fail_at (N, STATUS) at start
- *   CUDNN_ON_CPU_REFUSE   graphs that no engine takes: "fused" (of more than one
+ *   CUDNN_ON_CPU_REFUSE   graphs that no engine takes: "fused" (more than one
  *                         operation), "sdpa", "all", or several with commas
  *
  * A descriptor is a number that is never used again, so that one that was

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define POISON 0xb7
-#define WORKSPACE_SIZE (64 * 1024)      /* more is never asked for */
 
 void
 builder_init (Builder *b)
@@ -17,8 +16,8 @@ builder_init (Builder *b)
   memset (b, 0, sizeof *b);
   b->descriptors = g_array_new (FALSE, FALSE, sizeof (Descriptor));
   b->tensors = g_ptr_array_new ();
-  b->workspace = g_malloc (WORKSPACE_SIZE);
-  b->status = cudnnCreate (&b->handle);
+  b->workspace = g_malloc (BUILDER_WORKSPACE);
+  builder_note (b, cudnnCreate (&b->handle));
 }
 
 void
@@ -40,11 +39,23 @@ builder_clear (Builder *b)
   g_free (b->workspace);
 }
 
-static void
-note (Builder *b, cudnnStatus_t status)
+void
+builder_note (Builder *b, cudnnStatus_t status)
 {
-  if (b->status == CUDNN_STATUS_SUCCESS)
-    b->status = status;
+  if (b->status != CUDNN_STATUS_SUCCESS || status == CUDNN_STATUS_SUCCESS)
+    return;
+  b->status = status;
+  cudnnGetLastErrorString (b->message, sizeof b->message);
+}
+
+void
+builder_assert_refused (Builder *b, cudnnStatus_t status, const char *words)
+{
+  if (!strstr (b->message, words))
+    g_assert_cmpstr (b->message, ==, words);
+  g_assert_cmpint (b->status, ==, status);
+  b->status = CUDNN_STATUS_SUCCESS;
+  b->message[0] = '\0';
 }
 
 /* --- numbers -------------------------------------------------------------- */
@@ -314,7 +325,7 @@ build (Builder *b, cudnnBackendDescriptorType_t type)
 {
   Descriptor d = NULL;
 
-  note (b, cudnnBackendCreateDescriptor (type, &d));
+  builder_note (b, cudnnBackendCreateDescriptor (type, &d));
   if (d)
     g_array_append_val (b->descriptors, d);
   return d;
@@ -324,7 +335,7 @@ void
 build_set (Builder *b, Descriptor d, cudnnBackendAttributeName_t name,
     cudnnBackendAttributeType_t type, gint64 count, gconstpointer elements)
 {
-  note (b, cudnnBackendSetAttribute (d, name, type, count, elements));
+  builder_note (b, cudnnBackendSetAttribute (d, name, type, count, elements));
 }
 
 void
@@ -337,7 +348,7 @@ build_refer (Builder *b, Descriptor d, cudnnBackendAttributeName_t name,
 Descriptor
 build_finish (Builder *b, Descriptor d)
 {
-  note (b, cudnnBackendFinalize (d));
+  builder_note (b, cudnnBackendFinalize (d));
   return d;
 }
 
@@ -511,8 +522,9 @@ build_config (Builder *b, Descriptor graph, cudnnBackendHeurMode_t mode,
   build_finish (b, heuristics);
   for (gsize i = 0; i < G_N_ELEMENTS (configs); i++)
     configs[i] = build (b, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
-  note (b, cudnnBackendGetAttribute (heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
-          CUDNN_TYPE_BACKEND_DESCRIPTOR, G_N_ELEMENTS (configs), &n, configs));
+  builder_note (b, cudnnBackendGetAttribute (heuristics,
+          CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+          G_N_ELEMENTS (configs), &n, configs));
   return index < n ? configs[index] : NULL;
 }
 
@@ -534,11 +546,11 @@ builder_write_plan (Builder *b, Descriptor plan, gint64 *length)
   int64_t n = 0;
   char *text;
 
-  note (b, cudnnBackendGetAttribute (plan,
+  builder_note (b, cudnnBackendGetAttribute (plan,
           CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0,
           &n, NULL));
   text = g_malloc (n + 1);
-  note (b, cudnnBackendGetAttribute (plan,
+  builder_note (b, cudnnBackendGetAttribute (plan,
           CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, n,
           &n, text));
   *length = n;
@@ -584,13 +596,16 @@ build_pack (Builder *b)
 }
 
 void
-builder_run (Builder *b, int n, const Descriptor *operations)
+builder_execute (Builder *b, int n, const Descriptor *operations)
 {
   Descriptor plan = build_plan (b, n, operations), pack = build_pack (b);
-  char message[512] = "";
 
-  note (b, cudnnBackendExecute (b->handle, plan, pack));
-  if (b->status != CUDNN_STATUS_SUCCESS)
-    cudnnGetLastErrorString (message, sizeof message);
-  g_assert_cmpstr (message, ==, "");
+  builder_note (b, cudnnBackendExecute (b->handle, plan, pack));
+}
+
+void
+builder_run (Builder *b, int n, const Descriptor *operations)
+{
+  builder_execute (b, n, operations);
+  g_assert_cmpstr (b->message, ==, "");
 }

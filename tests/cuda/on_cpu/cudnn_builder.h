@@ -1,6 +1,6 @@
 /* Builds cuDNN's descriptors for tests, and tensors in memory that is watched.
  *
- * Everything that a Builder made lives until it is cleared. One thread at a time.
+ * All that a Builder made lives until it is cleared. One thread at a time.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -13,17 +13,28 @@ G_BEGIN_DECLS
 
 typedef cudnnBackendDescriptor_t Descriptor;
 
+#define BUILDER_WORKSPACE (64 * 1024)   /* what plans ask for, if anything */
+
 typedef struct
 {
   cudnnHandle_t handle;
   GArray *descriptors;
   GPtrArray *tensors;
-  gpointer workspace;
+  gpointer workspace;           /* [BUILDER_WORKSPACE] */
   cudnnStatus_t status;         /* of the first call that was refused */
+  char message[512];            /* and what was said */
 } Builder;
 
 void builder_init (Builder * b);
 void builder_clear (Builder * b);
+
+/* Fails the test unless a call was refused with this status and a message that
+ * contains `words`; then forgets it. */
+void builder_assert_refused (Builder * b, cudnnStatus_t status,
+    const char *words);
+
+/* The status of a call made without the builder. */
+void builder_note (Builder * b, cudnnStatus_t status);
 
 /* --- tensors -------------------------------------------------------------- */
 
@@ -116,7 +127,14 @@ Descriptor build_plan_of_text (Builder * b, const char *text, gint64 length);
 /* Of all tensors so far that are in memory, and a workspace. */
 Descriptor build_pack (Builder * b);
 
-/* Executes a plan of these operations; fails the test if it is refused. */
+/* Executes a plan of these operations. */
+void builder_execute (Builder * b, int n, const Descriptor * operations);
+
+/* The same; fails the test if it is refused. */
 void builder_run (Builder * b, int n, const Descriptor * operations);
+
+/* --- cudnn_refusals.c ----------------------------------------------------- */
+
+void add_refusal_tests (void);
 
 G_END_DECLS

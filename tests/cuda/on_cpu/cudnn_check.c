@@ -68,8 +68,8 @@ random_type (GRand *rand)
   return float_types[g_rand_int_range (rand, 0, G_N_ELEMENTS (float_types))];
 }
 
-/* A value that was computed in float and rounded to the tensor's type: a step of
- * that type off at most, where it lies between two. */
+/* A value that was computed in float and rounded to the tensor's type: exactly,
+ * but where it is so near to the middle between two that either will do. */
 static void
 assert_near (const Tensor *t, const gint64 *index, double wanted, double scale)
 {
@@ -140,7 +140,8 @@ convolve (const Tensor *x, const Tensor *w, const Window *window,
       for (at[3] = 0; at[3] < w->dims[3]; at[3]++) {
         from[1] = at[1];
         for (int d = 2; d < 4; d++)
-          from[d] = y[d] * window->stride[d - 2] - window->before[d - 2] + at[d];
+          from[d] = y[d] * window->stride[d - 2] + at[d]
+              - window->before[d - 2];
         if (from[2] >= 0 && from[2] < x->dims[2] && from[3] >= 0
             && from[3] < x->dims[3])
           sum += tensor_get (x, from) * tensor_get (w, at);
@@ -632,13 +633,13 @@ typedef struct
 static void
 fused_init (Fused *f, GRand *rand, cudnnDataType_t between)
 {
-  gint64 x[4] = { 1, 7, 9, 5 }, w[4] = { 6, 7, 3, 3 }, y[4] = { 1, 6, 9, 5 };
+  gint64 x[4] = { 1, 7, 9, 5 }, w[4] = { 6, 7, 3, 3 }, y[4] = { 1, 6, 9, 2 };
   gint64 channels[4] = { 1, 6, 1, 1 };
   Tensor *t[3];
 
   builder_init (&f->b);
   f->between = between;
-  f->window = (Window) { { 1, 1 }, { 1, 1 }, { 1, 1 } };
+  f->window = (Window) { { 1, 2 }, { 2, 0 }, { 0, 1 } };
   f->x = new_source (&f->b, rand, CUDNN_DATA_BFLOAT16, 4, x);
   f->w = new_source (&f->b, rand, CUDNN_DATA_BFLOAT16, 4, w);
   f->bias = new_source (&f->b, rand, CUDNN_DATA_FLOAT, 4, channels);
@@ -684,14 +685,17 @@ test_fused (void)
 
   for (int i = 0; i < 3; i++) {
     fused_init (&f, rand, float_types[i]);
+    memset (f.b.workspace, 0, BUILDER_WORKSPACE);
     builder_run (&f.b, 4, f.operations);
     fused_check (&f);
+    for (gsize j = 0; j < BUILDER_WORKSPACE; j++)       /* it was used */
+      g_assert_cmphex (((guint8 *) f.b.workspace)[j], ==, 0xff);
     builder_clear (&f.b);
   }
   g_rand_free (rand);
 }
 
-/* A virtual tensor has no more precision than its type: 1 + 1/512 in bf16 is 1. */
+/* A virtual tensor is no more precise than its type: 1 + 1/512 in bf16 is 1. */
 static void
 test_virtual_type (void)
 {
@@ -714,7 +718,7 @@ test_virtual_type (void)
   builder_clear (&b);
 }
 
-/* Attention of single operations, as it is put where there is no node for it. */
+/* Attention of single operations, as it is put without a node for it. */
 static void
 test_composite (void)
 {
@@ -757,8 +761,8 @@ test_composite (void)
 
 /* --- plans ---------------------------------------------------------------- */
 
-/* Runs again with other contents, after all descriptors are gone; what was given
- * by value stays what it was. */
+/* Runs again with other contents, after all descriptors are gone; what was
+ * given by value stays what it was. */
 static void
 test_replay (void)
 {
@@ -849,6 +853,28 @@ test_text (void)
   g_rand_free (rand);
 }
 
+/* Memory that is not there. */
+static void
+test_memory (void)
+{
+  gint64 dims[2] = { 3, 5 };
+  Descriptor op;
+  Tensor *x, *y;
+  Builder b;
+
+  builder_init (&b);
+  x = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 2, dims));
+  y = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 2, dims));
+  op = build_pointwise (&b, CUDNN_POINTWISE_EXP, x, NULL, y);
+  missing_memory = y->start;
+  builder_execute (&b, 1, &op);
+  missing_memory = NULL;
+  builder_assert_refused (&b, CUDNN_STATUS_BAD_PARAM_OUT_OF_BOUND,
+      "no device memory of 60 bytes");
+  tensor_check_gaps (y);
+  builder_clear (&b);
+}
+
 /* --- threads -------------------------------------------------------------- */
 
 static gpointer
@@ -898,7 +924,10 @@ main (int argc, char **argv)
   g_test_add_func ("/graph/composite", test_composite);
   g_test_add_func ("/plan/replay", test_replay);
   g_test_add_func ("/plan/text", test_text);
-  g_test_add_func ("/plan/threads", test_threads);
+  g_test_add_func ("/plan/memory", test_memory);
+  add_refusal_tests ();
+  g_test_add_func ("/threads", test_threads);   /* none sets the environment
+                                                 * after it */
   result = g_test_run ();
   g_assert_cmpint (cudnn_on_cpu_get_descriptors (), ==, 0);
   return result;

@@ -109,7 +109,7 @@ convolve (const Operation &op, const std::vector<const Array *> &sources)
 
 /* --- matrices ------------------------------------------------------------- */
 
-/* Where each of the result's matrices finds its operand: offsets in elements. */
+/* Where each of the result's matrices has its operand: offsets in elements. */
 static Shape
 get_matrix_offsets (const Shape &dims, const Shape &result_dims)
 {
@@ -259,7 +259,7 @@ reduce (const Array &x, const Shape &dims, const Shape &to, double start,
   const float *next = x.data ();
 
   walk (dims, get_broadcast_strides (to),
-      [&] (int64_t offset) { result[offset] = fold (result[offset], *next++); });
+      [&] (int64_t i) { result[i] = fold (result[i], *next++); });
   return Array (result.begin (), result.end ());
 }
 

@@ -1,5 +1,5 @@
-/* Running a plan in a stream: what is checked before, and how tensors get out of
- * memory and into it.
+/* Running a plan in a stream: what is checked before, and how tensors get out
+ * of memory and into it.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

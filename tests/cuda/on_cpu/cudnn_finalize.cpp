@@ -417,7 +417,8 @@ finalize_plan (Content &content)
 static void
 finalize_pack (Content &content)
 {
-  auto ids = get_elements<int64_t> (content, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+  auto ids = get_elements<int64_t> (content,
+      CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
   auto pointers = get_elements<void *> (content,
       CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
   Pack pack { };

@@ -255,8 +255,9 @@ check_pointwise (const Operation &op)
 static void
 check_reduction (const Operation &op)
 {
-  CHECK (op.mode == CUDNN_REDUCE_TENSOR_ADD || op.mode == CUDNN_REDUCE_TENSOR_MAX,
-      NOT_SUPPORTED, "reduction %d", op.mode);
+  CHECK (op.mode == CUDNN_REDUCE_TENSOR_ADD
+      || op.mode == CUDNN_REDUCE_TENSOR_MAX, NOT_SUPPORTED, "reduction %d",
+      op.mode);
   check_ranks (op, 1, CUDNN_DIM_MAX);
   check_broadcast (op.results[0], op.sources[0]);
 }

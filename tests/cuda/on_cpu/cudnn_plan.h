@@ -39,7 +39,7 @@ struct Tensor
   Shape dims, strides;
   int64_t alignment;            /* bytes */
   bool is_virtual;              /* only between operations */
-  bool by_value;                /* its pointer is read when a plan is executed */
+  bool by_value;                /* read when a plan is executed */
 };
 
 bool operator== (const Tensor &, const Tensor &);
@@ -67,7 +67,7 @@ enum class Kind
 struct Operation
 {
   Kind kind;
-  int mode;                     /* cudnnPointwiseMode_t, cudnnReduceTensorOp_t */
+  int mode;                     /* cudnnPointwiseMode_t or a reduction's */
   double beta;                  /* of swish */
   int64_t stride[2], before[2], after[2];       /* convolution: rows, columns;
                                                  * padding before and after */

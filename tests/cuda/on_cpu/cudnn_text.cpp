@@ -1,5 +1,5 @@
-/* A plan as text: a JSON object whose array "graph" is the graph in numbers, and
- * whose last member is a checksum of all before it.
+/* A plan as text: a JSON object whose array "graph" is the graph in numbers,
+ * and whose last member is a checksum of all before it.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
