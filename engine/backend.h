@@ -113,5 +113,6 @@ struct _DloralBackend
 extern const DloralBackend *const dloral_backends[];
 
 extern const DloralBackend dloral_cpu_backend;
+extern const DloralBackend dloral_cuda_backend;
 
 G_END_DECLS
