@@ -1,8 +1,8 @@
 /* What cuDNN on the CPU computes, against loops in double over the same memory;
  * and that plans can be replayed and kept as text.
  *
- * libcuda.so.1 is not needed: the driver here has one context and one device, and
- * its streams run at once.
+ * libcuda.so.1 is not needed: the driver here has one context and one device,
+ * and its streams run at once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -87,8 +87,8 @@ random_type (GRand *rand)
   return float_types[g_rand_int_range (rand, 0, G_N_ELEMENTS (float_types))];
 }
 
-/* A value that was computed in float and rounded to the tensor's type; `scale` is
- * the size of what was summed up. */
+/* A value that was computed in float and rounded to the tensor's type; `scale`
+ * is the size of what was summed up. */
 static void
 assert_near (const Tensor *t, const gint64 *index, double wanted, double scale)
 {
