@@ -1,6 +1,6 @@
 /* cuDNN's functions, as far as the CUDA backend calls them, computing on the
  * CPU: the library libcudnn.so.9 of tests on machines without a GPU. It runs in
- * the streams of the libcuda.so.1 beside it. It refuses what cuDNN would refuse,
+ * the streams of the libcuda.so.1 beside it. It refuses what cuDNN refuses,
  * and some of what would end in a crash or in noise. From the environment:
  *
  *   CUDNN_ON_CPU_VERSION  what cudnnGetVersion () says

@@ -16,6 +16,7 @@ builder_init (Builder *b)
   memset (b, 0, sizeof *b);
   b->descriptors = g_array_new (FALSE, FALSE, sizeof (Descriptor));
   b->tensors = g_ptr_array_new ();
+  b->engine = 1;
   b->workspace = g_malloc (BUILDER_WORKSPACE);
   builder_note (b, cudnnCreate (&b->handle));
 }
@@ -534,7 +535,8 @@ build_plan (Builder *b, int n, const Descriptor *operations)
   Descriptor plan = build (b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
 
   build_refer (b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
-      build_config (b, build_graph (b, n, operations), CUDNN_HEUR_MODE_A, 0));
+      build_config (b, build_graph (b, n, operations), CUDNN_HEUR_MODE_A,
+          b->engine));
   build_refer (b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
       build_device (b));
   return build_finish (b, plan);

@@ -20,6 +20,7 @@ typedef struct
   cudnnHandle_t handle;
   GArray *descriptors;
   GPtrArray *tensors;
+  int engine;                   /* the one that plans are made with; 1 */
   gpointer workspace;           /* [BUILDER_WORKSPACE] */
   cudnnStatus_t status;         /* of the first call that was refused */
   char message[512];            /* and what was said */

@@ -1,7 +1,8 @@
 /* What cuDNN on the CPU computes, against loops in double over the same memory;
  * and that plans can be replayed and kept as text.
  *
- * libcuda.so.1 is not needed: a stream here is one that runs at once.
+ * libcuda.so.1 is not needed: the driver here has one context and one device,
+ * and its streams run at once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,7 +13,25 @@
 #include <math.h>
 #include <string.h>
 
-/* --- a stream ------------------------------------------------------------- */
+/* --- a driver ------------------------------------------------------------- */
+
+static CUcontext context = (CUcontext) &context;
+
+CUresult
+cuCtxGetCurrent (CUcontext *current)
+{
+  *current = context;
+  return CUDA_SUCCESS;
+}
+
+/* One device of capability 9.0. */
+CUresult
+cuDeviceGetAttribute (int *value, CUdevice_attribute attribute,
+    CUdevice device)
+{
+  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 9 : 0;
+  return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
 
 /* What was put into the stream last, where it is kept for a replay. */
 static struct
@@ -68,24 +87,19 @@ random_type (GRand *rand)
   return float_types[g_rand_int_range (rand, 0, G_N_ELEMENTS (float_types))];
 }
 
-/* A value that was computed in float and rounded to the tensor's type: exactly,
- * but where it is so near to the middle between two that either will do. */
+/* A value that was computed in float and rounded to the tensor's type; `scale`
+ * is the size of what was summed up. */
 static void
 assert_near (const Tensor *t, const gint64 *index, double wanted, double scale)
 {
-  double got = tensor_get (t, index), rounded = type_round (t->type, wanted);
-  double step = type_get_step (t->type, rounded);
+  double got = tensor_get (t, index);
 
-  if (got == rounded || (isnan (got) && isnan (rounded)))
+  if (isnan (wanted)) {
+    g_assert_true (isnan (got));
     return;
-  if (t->type != CUDNN_DATA_FLOAT
-      && fabs (type_round (t->type, wanted + scale * 1e-6) - got) < step / 4)
-    return;
-  if (t->type != CUDNN_DATA_FLOAT
-      && fabs (type_round (t->type, wanted - scale * 1e-6) - got) < step / 4)
-    return;
-  g_assert_cmpint (t->type, ==, CUDNN_DATA_FLOAT);
-  g_assert_cmpfloat (fabs (got - wanted), <=, 1e-6 * scale + 1e-35);
+  }
+  g_assert_cmpfloat (got, >=, type_round (t->type, wanted - 1e-6 * scale));
+  g_assert_cmpfloat (got, <=, type_round (t->type, wanted + 1e-6 * scale));
 }
 
 static Tensor *
@@ -423,9 +437,9 @@ test_swish_beta (void)
   builder_clear (&b);
 }
 
-/* Every kind of number into every type: exactly. */
+/* Special numbers first, then any. */
 static void
-test_rounding (void)
+fill_range (Tensor *x, GRand *rand)
 {
   static const double special[] = {
     0.0, -0.0, INFINITY, -INFINITY, NAN, 65504, 65519.996, 65520, -65520, 448,
@@ -433,6 +447,18 @@ test_rounding (void)
     0x1.8p-25, 0x1p-9, 0x1p-10, 0x1.8p-10, 0x1p-16, 0x1p-17, 0x1p-133,
     0x1p-134, 1.00390625, 1.01171875, 1.0625, 1.1875, 2.5, 3.5, -2.5, 0x1p31,
   };
+  float *values = (float *) x->start;
+
+  for (gint64 i = 0; i < x->dims[0]; i++)
+    values[i] = i < (gint64) G_N_ELEMENTS (special) ? special[i]
+        : ldexp (g_rand_double_range (rand, -1, 1),
+        g_rand_int_range (rand, -30, 20));
+}
+
+/* Every kind of number into every type: exactly. */
+static void
+test_rounding (void)
+{
   static const cudnnDataType_t types[] = {
     CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16,
     CUDNN_DATA_FP8_E4M3, CUDNN_DATA_FP8_E5M2, CUDNN_DATA_INT32,
@@ -449,11 +475,7 @@ test_rounding (void)
     builder_init (&b);
     x = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 1, dims));
     y = tensor_finish (&b, tensor_new (&b, types[i], 1, dims));
-    do
-      ((float *) x->start)[index[0]] = index[0] < (int) G_N_ELEMENTS (special)
-          ? special[index[0]] : ldexp (g_rand_double_range (rand, -1, 1),
-          g_rand_int_range (rand, -30, 20));
-    while (tensor_next (x, index));
+    fill_range (x, rand);
     op = build_pointwise (&b, CUDNN_POINTWISE_IDENTITY, x, NULL, y);
     builder_run (&b, 1, &op);
     do {
@@ -548,6 +570,32 @@ test_statistics (void)
   } while (tensor_next (sum, index));
   builder_clear (&b);
   g_rand_free (rand);
+}
+
+/* Engine 0 multiplies FLOAT in TF32: with 10 bits behind the point. */
+static void
+test_tf32 (void)
+{
+  gint64 ones[3] = { 1, 1, 1 }, index[4] = { 0 };
+
+  for (int engine = 0; engine < 2; engine++) {
+    Tensor *a, *b2, *c;
+    Descriptor op;
+    Builder b;
+
+    builder_init (&b);
+    b.engine = engine;
+    a = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 3, ones));
+    b2 = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 3, ones));
+    c = tensor_finish (&b, tensor_new (&b, CUDNN_DATA_FLOAT, 3, ones));
+    tensor_set (a, index, -1 - 0x1p-11);
+    tensor_set (b2, index, 1 + 0x1p-12);
+    op = build_matmul (&b, a, b2, c);
+    builder_run (&b, 1, &op);
+    assert_near (c, index, engine ? (-1 - 0x1p-11) * (1 + 0x1p-12)
+        : -1 - 0x1p-10, 0.1);
+    builder_clear (&b);
+  }
 }
 
 /* --- attention ------------------------------------------------------------ */
@@ -853,6 +901,19 @@ test_text (void)
   g_rand_free (rand);
 }
 
+/* No context is current. */
+static void
+test_context (void)
+{
+  Builder b;
+
+  context = NULL;
+  builder_init (&b);
+  context = (CUcontext) &context;
+  builder_assert_refused (&b, CUDNN_STATUS_NOT_INITIALIZED, "no current");
+  builder_clear (&b);
+}
+
 /* Memory that is not there. */
 static void
 test_memory (void)
@@ -918,12 +979,14 @@ main (int argc, char **argv)
   g_test_add_func ("/compute/rounding", test_rounding);
   g_test_add_func ("/compute/reduction", test_reduction);
   g_test_add_func ("/compute/statistics", test_statistics);
+  g_test_add_func ("/compute/tf32", test_tf32);
   g_test_add_func ("/compute/sdpa", test_sdpa);
   g_test_add_func ("/graph/fused", test_fused);
   g_test_add_func ("/graph/virtual-type", test_virtual_type);
   g_test_add_func ("/graph/composite", test_composite);
   g_test_add_func ("/plan/replay", test_replay);
   g_test_add_func ("/plan/text", test_text);
+  g_test_add_func ("/plan/context", test_context);
   g_test_add_func ("/plan/memory", test_memory);
   add_refusal_tests ();
   g_test_add_func ("/threads", test_threads);   /* none sets the environment

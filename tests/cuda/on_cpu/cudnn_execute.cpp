@@ -146,25 +146,55 @@ check_memory (const Run &run)
     check_range ("workspace", 0, run.pack.workspace, workspace_size);
 }
 
+/* The factors of a product in TF32: to the nearest, ties away from zero. */
+static std::vector<Array>
+round_to_tf32 (const std::vector<const Array *> &sources)
+{
+  std::vector<Array> rounded;
+
+  for (const Array *source : sources) {
+    rounded.push_back (*source);
+    for (float &value : rounded.back ())
+      if (std::isfinite (value))
+        write (&value, (read<uint32_t> (&value) + 0x1000) & ~0x1fffu);
+  }
+  return rounded;
+}
+
+static std::vector<Array>
+compute_with (int64_t engine, const Operation &op,
+    std::vector<const Array *> sources)
+{
+  std::vector<Array> rounded;
+
+  if (engine == 0 && is_float_product (op)) {
+    rounded = round_to_tf32 (sources);
+    for (size_t i = 0; i < std::min<size_t> (sources.size (), 3); i++)
+      sources[i] = &rounded[i];         /* not attention's scale */
+  }
+  return compute (op, sources);
+}
+
 static void
-run_operation (const Operation &op, const Pack &pack,
+run_operation (const Run &run, const Operation &op,
     std::map<int64_t, Array> &values)
 {
+  const std::map<int64_t, void *> &pointers = run.pack.pointers;
   std::vector<const Array *> sources;
   std::vector<Array> results;
 
   for (const Tensor &t : op.sources) {
     if (!values.count (t.id))
-      values[t.id] = load_tensor (t, pack.pointers.at (t.id));
+      values[t.id] = load_tensor (t, pointers.at (t.id));
     sources.push_back (&values[t.id]);
   }
-  results = compute (op, sources);
+  results = compute_with (run.plan->engine, op, sources);
   for (size_t i = 0; i < results.size (); i++) {
     const Tensor &t = op.results[i];
 
     round_to_type (results[i], t.type);
     if (!t.is_virtual)
-      store_tensor (t, pack.pointers.at (t.id), results[i]);
+      store_tensor (t, pointers.at (t.id), results[i]);
     values[t.id] = std::move (results[i]);
   }
 }
@@ -179,7 +209,7 @@ run_graph (const Run &run)
   if (run.pack.workspace)
     memset (run.pack.workspace, 0xff, get_workspace_size (*run.plan));
   for (const Operation &op : run.plan->graph->operations)
-    run_operation (op, run.pack, values);
+    run_operation (run, op, values);
 }
 
 /* Memory may be gone that was there when the run was queued. */

@@ -203,9 +203,6 @@ finalize_sdpa (Content &content)
 
 /* --- engines -------------------------------------------------------------- */
 
-/* Two that compute the same. */
-static const int64_t N_ENGINES = 2;
-
 static void
 finalize_graph (Content &content)
 {
@@ -282,19 +279,35 @@ finalize_heuristics (Content &content)
   content.values[CUDNN_ATTR_ENGINEHEUR_RESULTS] = std::move (results);
 }
 
+static std::vector<int>
+get_numerical_notes (const Graph &graph, int64_t engine)
+{
+  bool floats = std::any_of (graph.operations.begin (),
+      graph.operations.end (), is_float_product);
+
+  if (!floats)
+    return { CUDNN_NUMERICAL_NOTE_TENSOR_CORE };
+  if (engine == 0)
+    return { CUDNN_NUMERICAL_NOTE_TENSOR_CORE,
+      CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS };
+  return { };
+}
+
 static void
 finalize_engine (Content &content)
 {
-  static const int numerical = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
   static const int behaviour =
       CUDNN_BEHAVIOR_NOTE_SUPPORTS_CUDA_GRAPH_NATIVE_API;
   int64_t index = get_element<int64_t> (content,
       CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+  std::vector<int> notes;
 
   REFUSE_IF (index < 0 || index >= N_ENGINES, BAD_PARAM, "no engine %ld",
       (long) index);
-  set_value (content, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, &numerical, 1,
-      sizeof numerical);
+  notes = get_numerical_notes (*get_referred (content,
+          CUDNN_ATTR_ENGINE_OPERATION_GRAPH)->graph, index);
+  set_value (content, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, notes.data (),
+      notes.size (), sizeof (int));
   set_value (content, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, &behaviour, 1,
       sizeof behaviour);
 }

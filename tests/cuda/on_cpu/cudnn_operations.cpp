@@ -328,6 +328,13 @@ check_operation (const Operation &op)
         (long) t.id);
 }
 
+bool
+is_float_product (const Operation &op)
+{
+  return (op.kind == Kind::CONVOLUTION || op.kind == Kind::MATMUL
+      || op.kind == Kind::SDPA) && op.sources[0].type == CUDNN_DATA_FLOAT;
+}
+
 /* --- graphs --------------------------------------------------------------- */
 
 /* Collects the graph's tensors: the same id, the same tensor. */

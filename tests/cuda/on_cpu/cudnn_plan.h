@@ -86,10 +86,16 @@ struct Graph
 /* Puts the operations in order; refuses what is no graph. */
 Graph make_graph (std::vector<Operation> operations);
 
+/* There are two engines, 0 and 1. They are the same but for products of FLOAT:
+ * engine 0 has those in TF32, with 10 bits behind the point instead of 23. */
+const int64_t N_ENGINES = 2;
+
+bool is_float_product (const Operation & operation);
+
 struct Plan
 {
   std::shared_ptr<const Graph> graph;
-  int64_t engine;
+  int64_t engine;               /* below N_ENGINES */
   int device;                   /* compute capability: 900 is 9.0 */
 };
 

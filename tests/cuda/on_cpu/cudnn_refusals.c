@@ -532,9 +532,10 @@ get_int (Descriptor d, cudnnBackendAttributeName_t name,
 }
 
 static void
-check_engine (Builder *b, Descriptor config, int index)
+check_engine (Builder *b, Descriptor config, int index, int n_notes)
 {
   Descriptor engine = build (b, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  cudnnBackendNumericalNote_t notes[8];
   int64_t n;
 
   builder_note (b, cudnnBackendGetAttribute (config,
@@ -546,6 +547,34 @@ check_engine (Builder *b, Descriptor config, int index)
   g_assert_cmpint (get_int (engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE,
           CUDNN_TYPE_BEHAVIOR_NOTE), ==,
       CUDNN_BEHAVIOR_NOTE_SUPPORTS_CUDA_GRAPH_NATIVE_API);
+  builder_note (b, cudnnBackendGetAttribute (engine,
+          CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, 8, &n,
+          notes));
+  g_assert_cmpstr (b->message, ==, "");
+  g_assert_cmpint (n, ==, n_notes);
+}
+
+/* Of a matrix product the first engine's are those of TF32. */
+static void
+test_notes (void)
+{
+  static const int n_notes[][2] = { { 2, 0 }, { 1, 1 } };
+  Builder b;
+
+  builder_init (&b);
+  for (int i = 0; i < 2; i++) {
+    Tensor *t[3];
+    Descriptor op, graph;
+
+    for (int j = 0; j < 3; j++)
+      t[j] = tensor (&b, i ? BF16 : F32, 3, DIMS (1, 2, 2));
+    op = build_matmul (&b, t[0], t[1], t[2]);
+    graph = build_graph (&b, 1, &op);
+    for (int j = 0; j < 2; j++)
+      check_engine (&b, build_config (&b, graph, CUDNN_HEUR_MODE_A, j), j,
+          n_notes[i][j]);
+  }
+  builder_clear (&b);
 }
 
 static void
@@ -565,8 +594,8 @@ test_engines (void)
   op = build_pointwise (&b, CUDNN_POINTWISE_EXP, x, NULL, y);
   graph = build_graph (&b, 1, &op);
   for (gsize i = 0; i < G_N_ELEMENTS (modes); i++) {
-    check_engine (&b, build_config (&b, graph, modes[i], 0), 0);
-    check_engine (&b, build_config (&b, graph, modes[i], 1), 1);
+    check_engine (&b, build_config (&b, graph, modes[i], 0), 0, 1);
+    check_engine (&b, build_config (&b, graph, modes[i], 1), 1, 1);
     g_assert_null (build_config (&b, graph, modes[i], 2));
   }
   g_assert_cmpint (get_int (build_plan (&b, 1, &op),
@@ -649,33 +678,52 @@ build_described (Builder *b, const char *text)
   return build_finish (b, device);
 }
 
+static Descriptor
+build_numbered (Builder *b, gint32 id)
+{
+  Descriptor device = build (b, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+
+  build_set (b, device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1,
+      &id);
+  return build_finish (b, device);
+}
+
 static void
 test_devices (void)
 {
-  gint32 id = 0;
-  Descriptor device, plan;
+  Descriptor handled;
+  char text[256] = "";
+  int64_t n;
+  Builder b;
+
+  builder_init (&b);
+  builder_note (&b, cudnnBackendGetAttribute (build_numbered (&b, 0),
+          CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+          sizeof text, &n, text));
+  g_assert_cmpint (n, ==, strlen (text));
+  build_described (&b, text);
+  handled = build (&b, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  build_set (&b, handled, CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, 1,
+      &b.handle);
+  build_finish (&b, handled);
+  g_assert_cmpstr (b.message, ==, "");
+  build_numbered (&b, 1);
+  builder_assert_refused (&b, CUDNN_STATUS_NOT_INITIALIZED, "no device 1");
+  build_described (&b, "deviceVer");
+  builder_assert_refused (&b, CUDNN_STATUS_BAD_PARAM, "without");
+  builder_clear (&b);
+}
+
+/* A plan for another device. */
+static void
+test_foreign_plan (void)
+{
+  Descriptor plan;
   gint64 length;
   char *text;
-  int64_t n;
   Sum s;
 
   sum_init (&s);
-  device = build (&s.b, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  build_set (&s.b, device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1,
-      &id);
-  build_finish (&s.b, device);
-  builder_note (&s.b, cudnnBackendGetAttribute (device,
-          CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0, &n,
-          NULL));
-  text = g_malloc0 (n + 1);
-  builder_note (&s.b, cudnnBackendGetAttribute (device,
-          CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, n, &n,
-          text));
-  build_described (&s.b, text);
-  g_assert_cmpstr (s.b.message, ==, "");
-  g_free (text);
-  build_described (&s.b, "deviceVer");
-  builder_assert_refused (&s.b, CUDNN_STATUS_BAD_PARAM, "without");
   text = builder_write_plan (&s.b, s.plan, &length);
   plan = build (&s.b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   build_set (&s.b, plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
@@ -772,8 +820,10 @@ add_refusal_tests (void)
   g_test_add_func ("/refusals/graphs", test_graphs);
   g_test_add_func ("/refusals/packs", test_packs);
   g_test_add_func ("/offers/engines", test_engines);
+  g_test_add_func ("/offers/notes", test_notes);
   g_test_add_func ("/offers/support", test_support);
   g_test_add_func ("/offers/devices", test_devices);
+  g_test_add_func ("/offers/foreign-plan", test_foreign_plan);
   g_test_add_func ("/faults/calls", test_faults);
   g_test_add_func ("/faults/start", test_fault_at_start);
   g_test_add_func ("/names", test_names);

@@ -214,7 +214,7 @@ read_plan (const std::string &text)
         "a plan of version %" PRId64, version);
   reader.expect (",\"graph\":[");
   plan.device = reader.item (0, INT32_MAX);
-  plan.engine = reader.item ();
+  plan.engine = reader.item (0, N_ENGINES - 1);
   for (n = reader.item (1, 1000); n > 0; n--)
     operations.push_back (read_operation (reader));
   reader.expect ("],\"checksum\":");
