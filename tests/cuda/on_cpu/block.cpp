@@ -28,8 +28,9 @@ static_assert (sizeof (Runner) <= PAGE, "it has a page of its own");
 
 static thread_local char in_static_shared;
 
-struct ThreadLocal
+struct Search
 {
+  uintptr_t inside;
   unsigned char *start;
   size_t size;
 };
@@ -37,32 +38,36 @@ struct ThreadLocal
 static int
 find_thread_local (struct dl_phdr_info *info, size_t, void *data)
 {
-  ThreadLocal *found = static_cast<ThreadLocal *> (data);
+  Search *search = static_cast<Search *> (data);
   uintptr_t start = uintptr_t (info->dlpi_tls_data);
-  uintptr_t inside = uintptr_t (&in_static_shared);
 
   for (int i = 0; i < info->dlpi_phnum; i++) {
     size_t size = info->dlpi_phdr[i].p_memsz;
 
-    if (info->dlpi_phdr[i].p_type == PT_TLS && inside >= start
-        && inside < start + size) {
-      found->start = reinterpret_cast<unsigned char *> (start);
-      found->size = size;
+    if (info->dlpi_phdr[i].p_type == PT_TLS && start <= search->inside
+        && search->inside < start + size) {
+      search->start = reinterpret_cast<unsigned char *> (start);
+      search->size = size;
       return 1;
     }
   }
   return 0;
 }
 
-/* All kernels' __shared__: this library's thread-local memory, of which a thread
- * that runs blocks uses nothing else. */
-static ThreadLocal
-get_static_shared ()
+/* Finds this library's thread-local memory, of which a thread that runs blocks uses
+ * nothing but __shared__. */
+void
+Block::find_static_shared ()
 {
-  ThreadLocal found = { nullptr, 0 };
+  /* Taking the address is what gives a thread this memory. */
+  Search search = { uintptr_t (&in_static_shared), nullptr, 0 };
 
-  dl_iterate_phdr (find_thread_local, &found);
-  return found;
+  if (!dl_iterate_phdr (find_thread_local, &search)) {
+    fprintf (stderr, "cuda_on_cpu: thread-local memory is not found\n");
+    abort ();
+  }
+  static_shared = search.start;
+  static_shared_size = search.size;
 }
 
 Block::Block (): stacks (nullptr), n_threads (0), n_at_barrier (0),
@@ -78,8 +83,7 @@ Block::Block (): stacks (nullptr), n_threads (0), n_at_barrier (0),
   }
   stacks = reinterpret_cast<unsigned char *> ((uintptr_t (p) + STACK_SIZE - 1)
       & ~(STACK_SIZE - 1));
-  static_shared = get_static_shared ().start;
-  static_shared_size = get_static_shared ().size;
+  find_static_shared ();
 }
 
 /* One more thread: [Runner][page without access][stack]. */

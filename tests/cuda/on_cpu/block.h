@@ -80,6 +80,7 @@ public:
   void sync_warp (Runner *self, unsigned mask, Site site);
 
 private:
+  void find_static_shared ();
   void add_runner ();
   void start (uint64_t index);
   void run_round ();

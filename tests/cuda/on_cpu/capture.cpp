@@ -109,7 +109,7 @@ cuGraphLaunch (CUgraphExec handle, CUstream stream_handle)
     enqueue_wait (&call, stream.get (), exec->last);
   for (const Work &work : exec->works)
     if (result == CUDA_SUCCESS)
-      result = enqueue (&call, stream.get (), work);
+      result = enqueue (&call, stream.get (), Work (work));
   if (!stream->capture) {
     exec->last = std::make_shared<Record> ();
     enqueue_record (&call, stream.get (), exec->last);

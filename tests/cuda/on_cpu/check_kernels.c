@@ -80,20 +80,22 @@ test_sum_all (Fixture * fixture, gconstpointer data)
   assert_success (cuMemFree (d_sum));
 }
 
+/* data: threads of a block in x; it has as many in y, and half of them in z. */
 static void
 test_count (Fixture * fixture, gconstpointer data)
 {
-  enum { N = 5 * 4 * 3 * 6 * 2 * 7 };
-  int counts[N] = { 0 };
-  CUdeviceptr d_counts = fixture_upload (fixture, counts, sizeof counts);
+  int side = GPOINTER_TO_INT (data), n = 5 * 4 * 3 * side * side * side / 2;
+  int *counts = g_new0 (int, n);
+  CUdeviceptr d_counts = fixture_upload (fixture, counts, n * sizeof *counts);
 
   assert_success (cuLaunchKernel (fixture_get_kernel (fixture, "sample_count"),
-          5, 4, 3, 6, 2, 7, 0, fixture->stream, (void *[]) { &d_counts },
-          NULL));
-  fixture_download (fixture, counts, d_counts, sizeof counts);
-  for (int i = 0; i < N; i++)
+          5, 4, 3, side, side, side / 2, 0, fixture->stream,
+          (void *[]) { &d_counts }, NULL));
+  fixture_download (fixture, counts, d_counts, n * sizeof *counts);
+  for (int i = 0; i < n; i++)
     g_assert_cmpint (counts[i], ==, 1);
   assert_success (cuMemFree (d_counts));
+  g_free (counts);
 }
 
 static void
@@ -520,7 +522,8 @@ add_kernel_tests (void)
   add_test ("/kernel/sum/96", test_sum, GINT_TO_POINTER (96));
   add_test ("/kernel/sum/256", test_sum, GINT_TO_POINTER (256));
   add_test ("/kernel/sum-all", test_sum_all, NULL);
-  add_test ("/kernel/count", test_count, NULL);
+  add_test ("/kernel/count/108", test_count, GINT_TO_POINTER (6));
+  add_test ("/kernel/count/864", test_count, GINT_TO_POINTER (12));
   add_test ("/kernel/warp", test_warp, NULL);
   add_test ("/kernel/sync-warp", test_sync_warp, NULL);
   add_test ("/kernel/atomics", test_atomics, NULL);

@@ -89,14 +89,14 @@ test_order (Fixture * fixture, gconstpointer data)
   CUstream other = open_stream ();
   CUevent event = open_event ();
   int value = 0, seen = -1;
+  Copy copy = { &value, &seen };
 
   assert_success (cuda_on_cpu_enqueue (fixture->stream, stop_at_gate, &gate,
           NULL));
   assert_success (cuda_on_cpu_enqueue (fixture->stream, set_one, &value, NULL));
   assert_success (cuEventRecord (event, fixture->stream));
   assert_success (cuStreamWaitEvent (other, event, 0));
-  assert_success (cuda_on_cpu_enqueue (other, copy_int,
-          &(Copy) { &value, &seen }, NULL));
+  assert_success (cuda_on_cpu_enqueue (other, copy_int, &copy, NULL));
   g_usleep (2000);
   atomic_store (&gate.open, TRUE);
   assert_success (cuStreamSynchronize (other));
@@ -232,13 +232,13 @@ test_race (void)
     Fixture fixture;
     CUstream other;
     int value = 0, seen = 0;
+    Copy copy = { &value, &seen };
 
     fixture_open (&fixture, NULL);
     other = open_stream ();
     assert_success (cuda_on_cpu_enqueue (fixture.stream, set_one, &value,
             NULL));
-    assert_success (cuda_on_cpu_enqueue (other, copy_int,
-            &(Copy) { &value, &seen }, NULL));
+    assert_success (cuda_on_cpu_enqueue (other, copy_int, &copy, NULL));
     assert_success (cuStreamSynchronize (fixture.stream));
     assert_success (cuStreamSynchronize (other));
     return;

@@ -93,15 +93,6 @@ Call::check (int needs)
   return CUDA_SUCCESS;
 }
 
-/* A dead device computes nothing: what a program then frees, nobody uses. */
-void
-Call::die (CUresult code)
-{
-  driver.dead = code;
-  driver.changed.notify_all ();
-  wait_until_idle (this);
-}
-
 Call::Call (int needs): Guard (driver.mutex), result (CUDA_SUCCESS),
   context (nullptr), fault (driver.dead)
 {
@@ -110,7 +101,12 @@ Call::Call (int needs): Guard (driver.mutex), result (CUDA_SUCCESS),
   if (++driver.n_calls == driver.fail_at && fault == CUDA_SUCCESS) {
     fault = driver.fault;
     if (is_fatal (fault))
-      die (fault);
+      driver.dead = fault;
+  }
+  /* A dead device computes nothing: what a program then frees, nobody uses. */
+  if (driver.dead != CUDA_SUCCESS) {
+    driver.changed.notify_all ();
+    wait_until_idle (this);
   }
   if (fault == CUDA_SUCCESS || (needs & ALWAYS))
     result = check (needs);

@@ -198,7 +198,6 @@ public:
 
 private:
   CUresult check (int needs);
-  void die (CUresult code);
 
   CUresult fault;
 };
@@ -220,8 +219,9 @@ void wait_until_idle (Guard *guard);
 std::shared_ptr<CUstream_st> get_stream (Guard *guard, CUstream handle,
     CUcontext context);
 
-/* Runs `work` after what the stream has, or records it. */
-CUresult enqueue (Guard *guard, CUstream_st *stream, Work work);
+/* Runs `work` after what the stream has, or records it; takes it unless that
+ * fails. */
+CUresult enqueue (Guard *guard, CUstream_st *stream, Work &&work);
 CUresult enqueue (Guard *guard, CUstream_st *stream, std::function<void ()> run);
 
 /* `record` is done when the stream gets there; a stream waits for it. */

@@ -54,13 +54,20 @@ get_place (uint64_t i, uint64_t n, uint64_t seed)
   return uint64_t ((static_cast<unsigned __int128> (a) * i + b) % n);
 }
 
+static uint64_t
+count_blocks (const Launch &launch)
+{
+  return uint64_t (launch.grid_size.x) * launch.grid_size.y
+      * launch.grid_size.z;
+}
+
 static void
 run_share (Block *block, const Share &share, uint64_t seed)
 {
-  dim3 grid = share.launch->grid_size;
-  uint64_t n = uint64_t (grid.x) * grid.y * grid.z;
+  uint64_t n;
 
   observe (share.launch);
+  n = count_blocks (*share.launch);
   block->prepare (*share.launch, seed);
   for (uint64_t i = share.first; i < n; i += share.n)
     block->run (get_place (i, n, seed));
@@ -109,10 +116,9 @@ void
 run_grid (const Launch &launch, unsigned turn, const GridOptions &options)
 {
   static Pool *const pool = start_pool (options);
-  dim3 grid = launch.grid_size;
-  uint64_t n_blocks = uint64_t (grid.x) * grid.y * grid.z;
   unsigned n_workers = unsigned (pool->workers.size ());
-  unsigned n_shares = unsigned (std::min<uint64_t> (n_workers, n_blocks));
+  unsigned n_shares = unsigned (std::min<uint64_t> (n_workers,
+          count_blocks (launch)));
   unsigned n_left = n_shares;
 
   publish (&launch);

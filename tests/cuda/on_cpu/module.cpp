@@ -154,9 +154,8 @@ cuLaunchKernel (CUfunction function, unsigned grid_x, unsigned grid_y,
     unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
     unsigned shared_size, CUstream handle, void **values, void **extra)
 {
-  auto launch = std::make_shared<Launch> ();
-
   ENTER (call, CONTEXT);
+  auto launch = std::make_shared<Launch> ();
   auto stream = get_stream (&call, handle, call.context);
 
   if (!stream || driver.functions.count (function) == 0)

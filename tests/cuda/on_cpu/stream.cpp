@@ -43,6 +43,7 @@ run_stream (std::shared_ptr<CUstream_st> stream)
       (*entry->work) ();
     entry.reset ();
     publish (stream.get ());
+    publish (&driver.n_running);
 
     Guard guard (driver.mutex);
 
@@ -56,6 +57,7 @@ void
 wait_until_idle (Guard *guard)
 {
   guard->wait (driver.changed, [] { return driver.n_running == 0; });
+  guard->observe (&driver.n_running);
 }
 
 /* Starts it with the mutex released, so that ThreadSanitizer sees it. */
@@ -90,17 +92,17 @@ get_stream (Guard *guard, CUstream handle, CUcontext context)
 }
 
 CUresult
-enqueue (Guard *guard, CUstream_st *stream, Work work)
+enqueue (Guard *guard, CUstream_st *stream, Work &&work)
 {
   auto entry = std::make_unique<Entry> ();
 
   if (stream->capture && stream->capture->invalid)
     return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   if (stream->capture) {
-    stream->capture->works.push_back (work);
+    stream->capture->works.push_back (std::move (work));
     return CUDA_SUCCESS;
   }
-  entry->work = work;
+  entry->work = std::move (work);
   guard->publish (entry.get ());
   stream->queue.push_back (std::move (entry));
   stream->n_entered++;
@@ -204,15 +206,25 @@ cuStreamSynchronize (CUstream handle)
   return call.finish (driver.dead);
 }
 
-CUresult
-cuda_on_cpu_enqueue (CUstream handle, void (*run) (void *), void *data,
-    void (*destroy) (void *))
+/* `destroy` runs when the last copy of the function is gone. */
+static Work
+make_work (void (*run) (void *), void *data, void (*destroy) (void *))
 {
-  /* `destroy` runs when the last copy of the function is gone. */
   std::shared_ptr<void> owned (data, [destroy] (void *data) {
     if (destroy)
       destroy (data);
   });
+
+  return std::make_shared<const std::function<void ()>> (
+      [run, owned = std::move (owned)] { run (owned.get ()); });
+}
+
+CUresult
+cuda_on_cpu_enqueue (CUstream handle, void (*run) (void *), void *data,
+    void (*destroy) (void *))
+{
+  /* Outlives the guard, lest `destroy` be called with the mutex held. */
+  Work work = make_work (run, data, destroy);
   Guard guard (driver.mutex);
   auto stream = driver.streams.get (handle);
 
@@ -220,7 +232,7 @@ cuda_on_cpu_enqueue (CUstream handle, void (*run) (void *), void *data,
     return driver.dead;
   if (!stream)
     return CUDA_ERROR_INVALID_HANDLE;
-  return enqueue (&guard, stream.get (), [=] { run (owned.get ()); });
+  return enqueue (&guard, stream.get (), std::move (work));
 }
 
 /* --- events --------------------------------------------------------------- */
