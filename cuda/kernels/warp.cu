@@ -45,7 +45,7 @@ find_taps (float at, int length, bool border)
 
 template <int V>
 __device__ __forceinline__ void
-sample (const Params &p)
+warp_pixel (const Params &p)
 {
   int units = p.c / V, i = blockIdx.x * THREADS + threadIdx.x, x = i / units;
   int y = blockIdx.y, channel = i % units * V;
@@ -77,7 +77,7 @@ KERNEL (THREADS, warp, (const float *src, const float *flow, float *dst, int h,
   const Params p = { src, flow, dst, h, w, c, border != 0 };
 
   if (vector > 1)
-    sample<4> (p);
+    warp_pixel<4> (p);
   else
-    sample<1> (p);
+    warp_pixel<1> (p);
 }
