@@ -6,7 +6,8 @@
 #include "kernels/group_norm.h"
 #include "op.h"
 
-/* Blocks for every multiprocessor: as many as it holds at once. */
+/* Blocks for every multiprocessor: as many as it holds at once, with the 64
+ * registers a thread that the kernels take. */
 #define BLOCKS 4
 
 /* Channels of a slab, at least: neighbours that are worth a memory access. */

@@ -67,7 +67,6 @@ struct Place
   int pixel, pixels;            /* first of the chunk, and how many */
 };
 
-template <int V>
 __device__ __forceinline__ Place
 find_place (const DloralGroupNorm &p)
 {
@@ -75,7 +74,7 @@ find_place (const DloralGroupNorm &p)
 
   at.first = blockIdx.x * p.slab;
   at.width = min (p.slab, p.c - at.first);
-  at.columns = min (p.slab / V, THREADS);
+  at.columns = min (p.slab / p.vector, THREADS);
   at.rows = THREADS / at.columns;
   at.column = threadIdx.x % at.columns;
   at.row = threadIdx.x / at.columns;
@@ -152,6 +151,7 @@ measure_channels (const DloralGroupNorm &p, const Place &at, int channel,
       sum_pixels<V> (static_cast<const f32 *> (o.data) + first, n, step) :
       sum_pixels<V> (static_cast<const T *> (o.data) + first, n, step);
 
+#pragma unroll
   for (int k = 0; k < V; k++) {
     float mean = s.sum.e[k] / n;
 
@@ -187,17 +187,27 @@ join_rows (const DloralGroupNorm &p, const Place &at, const Moments *moments)
 
 /* moments: shared, [rows][slab]. */
 template <typename T, int V>
-__device__ void
-measure (const DloralGroupNorm &p, Moments *moments)
+__device__ __forceinline__ void
+measure_slab (const DloralGroupNorm &p, const Place &at, Moments *moments)
 {
-  Place at = find_place<V> (p);
-  Moments *partials = reinterpret_cast<Moments *> (p.partials);
-
   if (at.row < min (at.rows, at.pixels))
 #pragma unroll 1
     for (int c = at.column * V; c < at.width; c += at.columns * V)
       measure_channels<T, V> (p, at, at.first + c,
           moments + at.row * p.slab + c);
+}
+
+template <typename T>
+__device__ __forceinline__ void
+measure (const DloralGroupNorm &p, Moments *moments)
+{
+  Place at = find_place (p);
+  Moments *partials = reinterpret_cast<Moments *> (p.partials);
+
+  if (p.vector > 1)
+    measure_slab<T, 8> (p, at, moments);
+  else
+    measure_slab<T, 1> (p, at, moments);
   __syncthreads ();
   for (int g = threadIdx.x / WARP; g < at.width / p.size; g += WARPS) {
     Moments joined = join_rows (p, at, moments + g * p.size);
@@ -277,7 +287,7 @@ normalise (const Affine<V> &a, Vector<f32, V> x, bool with_silu)
 template <int V, typename S, typename D>
 __device__ __forceinline__ void
 normalise_pixels (const Affine<V> &a, bool with_silu, int n, const S *x,
-    size_t x_step, D *y, size_t y_step)
+    int x_step, D *y, int y_step)
 {
   constexpr int B = batch<S, V> (32);
 
@@ -306,9 +316,9 @@ apply_channels (const DloralGroupNorm &p, const Place &at, int channel,
 
   normalise_pixels (a, p.silu, n,
       static_cast<const S *> (o.data) + last * o.c + o.channel,
-      (size_t) at.rows * o.c,
+      at.rows * o.c,
       static_cast<D *> (p.dst) + last * p.c + channel,
-      (size_t) at.rows * p.c);
+      at.rows * p.c);
 }
 
 /* apply_channels for whatever types there are. */
@@ -330,12 +340,23 @@ apply_any (const DloralGroupNorm &p, const Place &at, int channel,
     apply_channels<V, T, T> (p, at, channel, a);
 }
 
-/* groups: shared, [groups of a slab]. */
 template <typename T, int V>
-__device__ void
+__device__ __forceinline__ void
+apply_slab (const DloralGroupNorm &p, const Place &at, const Moments *groups)
+{
+  if (at.row < min (at.rows, at.pixels))
+#pragma unroll 1
+    for (int c = at.column * V; c < at.width; c += at.columns * V)
+      apply_any<T, V> (p, at, at.first + c,
+          get_affine<T, V> (p, at, at.first + c, groups));
+}
+
+/* groups: shared, [groups of a slab]. */
+template <typename T>
+__device__ __forceinline__ void
 apply (const DloralGroupNorm &p, Moments *groups)
 {
-  Place at = find_place<V> (p);
+  Place at = find_place (p);
 
   for (int g = threadIdx.x / WARP; g < at.width / p.size; g += WARPS) {
     Moments m = join_chunks (p, at.first / p.size + g);
@@ -344,11 +365,10 @@ apply (const DloralGroupNorm &p, Moments *groups)
       groups[g] = m;
   }
   __syncthreads ();
-  if (at.row < min (at.rows, at.pixels))
-#pragma unroll 1
-    for (int c = at.column * V; c < at.width; c += at.columns * V)
-      apply_any<T, V> (p, at, at.first + c,
-          get_affine<T, V> (p, at, at.first + c, groups));
+  if (p.vector > 1)
+    apply_slab<T, 8> (p, at, groups);
+  else
+    apply_slab<T, 1> (p, at, groups);
 }
 
 /* --- whole ---------------------------------------------------------------- */
@@ -401,20 +421,23 @@ gather (const DloralGroupNorm &p, const T *x, int c, int width, float center,
   }
 }
 
-/* gather from the source that has `channel` and the width - 1 after it. */
+/* All of a group, which may have channels of both sources. */
 template <typename T, int V>
-__device__ void
-gather_any (const DloralGroupNorm &p, int channel, int width, float center,
-    float *values)
+__device__ __forceinline__ void
+gather_group (const DloralGroupNorm &p, int first, float center, float *values)
 {
-  Origin o = find_origin<T> (p, channel);
+#pragma unroll 1
+  for (int k = 0, width; k < p.size; k += width) {
+    Origin o = find_origin<T> (p, first + k);
 
-  if (o.is_f32)
-    gather<V> (p, static_cast<const f32 *> (o.data) + o.channel, o.c, width,
-        center, values);
-  else
-    gather<V> (p, static_cast<const T *> (o.data) + o.channel, o.c, width,
-        center, values);
+    width = min (o.c - o.channel, p.size - k);
+    if (o.is_f32)
+      gather<V> (p, static_cast<const f32 *> (o.data) + o.channel, o.c, width,
+          center, values + k);
+    else
+      gather<V> (p, static_cast<const T *> (o.data) + o.channel, o.c, width,
+          center, values + k);
+  }
 }
 
 template <int V, typename D>
@@ -444,14 +467,9 @@ __device__ void
 normalise_whole (const DloralGroupNorm &p, float *warps, float *values)
 {
   int first = blockIdx.x * p.size, n = p.pixels * p.size;
-  int boundary = min (max (p.src[0].c - first, 0), p.size);
   float center = get_center<T> (p, first), sum = 0, square = 0, mean;
 
-  if (boundary > 0)
-    gather_any<T, V> (p, first, boundary, center, values);
-  if (boundary < p.size)
-    gather_any<T, V> (p, first + boundary, p.size - boundary, center,
-        values + boundary);
+  gather_group<T, V> (p, first, center, values);
   __syncthreads ();
   for (int i = threadIdx.x; i < n; i += WHOLE)
     sum += values[i];
@@ -472,18 +490,12 @@ normalise_whole (const DloralGroupNorm &p, float *warps, float *values)
   KERNEL (THREADS, group_norm_measure_##T, (const DloralGroupNorm p)) \
   { \
     SHARED (Moments, moments); \
-    if (p.vector > 1) \
-      measure<T, 8> (p, moments); \
-    else \
-      measure<T, 1> (p, moments); \
+    measure<T> (p, moments); \
   } \
   KERNEL (THREADS, group_norm_apply_##T, (const DloralGroupNorm p)) \
   { \
     SHARED (Moments, groups); \
-    if (p.vector > 1) \
-      apply<T, 8> (p, groups); \
-    else \
-      apply<T, 1> (p, groups); \
+    apply<T> (p, groups); \
   } \
   KERNEL (WHOLE, group_norm_whole_##T, (const DloralGroupNorm p)) \
   { \

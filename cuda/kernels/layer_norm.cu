@@ -51,7 +51,7 @@ template <typename T>
 __device__ __forceinline__ void
 keep (const Part &part, const T *src, T *kept)
 {
-  constexpr int B = 4;          /* vectors in flight */
+  constexpr int B = 3;          /* vectors in flight */
 
 #pragma unroll 1
   for (int i = part.first; i < part.n; i += B * part.step) {
@@ -67,64 +67,81 @@ keep (const Part &part, const T *src, T *kept)
   }
 }
 
-/* The sum of a thread's values. */
+/* V values' differences from a row's first one, `center`: of these, means are
+ * precise however far the row is from zero. */
+template <int V, typename T>
+__device__ __forceinline__ Vector<f32, V>
+load_centered (const T *kept, int i, float center)
+{
+  Vector<f32, V> x = to_float (load<V> (kept + i * V));
+
+#pragma unroll
+  for (int k = 0; k < V; k++)
+    x.e[k] -= center;
+  return x;
+}
+
+/* The sum over a thread's part. */
 template <int V, typename T>
 __device__ __forceinline__ float
-sum_part (const Part &part, const T *kept)
+sum_part (const Part &part, const T *kept, float center)
 {
   float sum = 0;
 
   for (int i = part.first; i < part.n; i += part.step) {
-    Vector<f32, V> x = to_float (load<V> (kept + i * V));
+    Vector<f32, V> x = load_centered<V> (kept, i, center);
 
+#pragma unroll
     for (int k = 0; k < V; k++)
       sum += x.e[k];
   }
   return sum;
 }
 
-/* Of their squared differences from the mean. */
+/* The same of squared differences from the mean. */
 template <int V, typename T>
 __device__ __forceinline__ float
-sum_squares (const Part &part, const T *kept, float mean)
+sum_squares (const Part &part, const T *kept, float center, float mean)
 {
   float sum = 0;
 
   for (int i = part.first; i < part.n; i += part.step) {
-    Vector<f32, V> x = to_float (load<V> (kept + i * V));
+    Vector<f32, V> x = load_centered<V> (kept, i, center);
 
+#pragma unroll
     for (int k = 0; k < V; k++)
       sum += (x.e[k] - mean) * (x.e[k] - mean);
   }
   return sum;
 }
 
-/* M: V elements of S. kept: shared, [THREADS / WARP / warps][c]. */
+/* M: V elements of S. kept: shared, [THREADS / WARP / warps][c]. The warps of
+ * rows beyond the last read the last, and write nothing. */
 template <int V, typename M, typename S, typename D>
 __device__ __forceinline__ void
 normalise (const Params &p, const S *src, D *dst, float *sums, S *kept)
 {
   int threads = p.warps * WARP, place = threadIdx.x / threads;
   int row = blockIdx.x * (THREADS / threads) + place;
-  Part part = { int (threadIdx.x % threads), threads,
-    row < p.rows ? p.c / V : 0 };
-  float mean, scale;
+  size_t start = (size_t) min (row, p.rows - 1) * p.c;
+  Part part = { int (threadIdx.x % threads), threads, p.c / V };
+  float center = to_float (src[start]), mean, scale;
 
   kept += place * p.c;
-  dst += (size_t) row * p.c;
-  keep (part, reinterpret_cast<const M *> (src + (size_t) row * p.c),
+  keep (part, reinterpret_cast<const M *> (src + start),
       reinterpret_cast<M *> (kept));
-  mean = row_sum (sum_part<V> (part, kept), p.warps, sums) / p.c;
-  scale = rsqrtf (row_sum (sum_squares<V> (part, kept, mean), p.warps, sums)
-      / p.c + p.eps);
-  for (int i = part.first; i < part.n; i += part.step) {
-    Vector<f32, V> x = to_float (load<V> (kept + i * V));
+  mean = row_sum (sum_part<V> (part, kept, center), p.warps, sums) / p.c;
+  scale = rsqrtf (row_sum (sum_squares<V> (part, kept, center, mean), p.warps,
+          sums) / p.c + p.eps);
+  for (int i = part.first; i < part.n && row < p.rows; i += part.step) {
+    Vector<f32, V> x = load_centered<V> (kept, i, center);
     Vector<f32, V> gamma = load<V> (p.gamma + i * V);
     Vector<f32, V> beta = load<V> (p.beta + i * V);
 
+#pragma unroll
     for (int k = 0; k < V; k++)
       x.e[k] = (x.e[k] - mean) * (scale * gamma.e[k]) + beta.e[k];
-    store (dst + i * V, x);
+    store (dst + start + i * V, x);
   }
 }
 
