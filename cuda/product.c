@@ -187,10 +187,10 @@ join_halves (DloralProduct *p)
   gint64 n = p->y.dims[channels];
 
   for (int i = 0; i < p->y.rank; i++) {
-    if (i != channels && p->y.strides[i] != 1)
-      p->y.strides[i] *= 2;
-    if (i != channels && p->bias.strides[i] != 1)
-      p->bias.strides[i] *= 2;
+    if (i == channels)
+      continue;
+    p->y.strides[i] *= 2;
+    p->bias.strides[i] *= 2;
   }
   p->y.dims[channels] = p->bias.dims[channels] = 2 * n;
   if (p->conv)
@@ -224,13 +224,24 @@ make_raw_plan (Product *self, GError **error)
       self->product.act, self->product.act_first, geglu, error);
 }
 
+/* Whether the second half's weights and bias begin where cuDNN can read. */
+static gboolean
+is_aligned (const Product *self)
+{
+  const DloralWeight *w = self->base.op->weight;
+  gsize half = w->o / MAX_HALVES;
+
+  return self->product.halves == 1 || (half * sizeof (float) % 16 == 0
+      && half * w->i * dloral_dtype_size (self->type) % 16 == 0);
+}
+
 /* QUICK_GELU is not among cuDNN's, and comes in text encoders only. */
 static gboolean
 choose (Product *self, GError **error)
 {
   const DloralOp *op = self->base.op;
 
-  if (self->product.act != DLORAL_ACT_QUICK_GELU)
+  if (self->product.act != DLORAL_ACT_QUICK_GELU && is_aligned (self))
     self->plan = make_plan (self, TRUE, op->dst->dtype, NULL);
   self->fused = self->plan != NULL;
   return self->fused || make_raw_plan (self, error);
