@@ -1,0 +1,237 @@
+/* 8-bit pictures to other sizes and to tensors: upsample, shrink, from_picture.
+ *
+ * Tensors start at multiples of 64 bytes.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "common.cuh"
+#include "picture.h"
+
+__device__ __forceinline__ int
+clamp (int x, int low, int high)
+{
+  return min (max (x, low), high);
+}
+
+/* --- upsample ------------------------------------------------------------- */
+
+/* A block makes the outputs of a tile of source pixels. First all the source
+ * rows that it needs are filtered across and rounded to bytes in shared memory,
+ * then columns of those: in integers, so equal to Pillow's to the bit. */
+
+#define ROWS DLORAL_UPSAMPLE_ROWS
+#define COLUMNS DLORAL_UPSAMPLE_COLUMNS
+#define TILE_ROWS (ROWS + DLORAL_UPSAMPLE_HALO)
+#define TILE_BYTES (3 * (COLUMNS + DLORAL_UPSAMPLE_HALO))
+#define FIXED_BITS 22
+
+typedef Vector<int, 4> Taps;
+typedef Vector<u8, 4> Bytes;
+
+/* Index of the weights of source pixel i of n, phase 0. */
+__device__ __forceinline__ int
+taps_index (int i, int n, int scale)
+{
+  return (min (i, 2) * 3 + min (n - 1 - i, 2)) * scale;
+}
+
+__device__ __forceinline__ u8
+filter (const Taps &taps, int a, int b, int c, int d)
+{
+  const int sum = taps.e[0] * a + taps.e[1] * b + taps.e[2] * c
+      + taps.e[3] * d + (1 << (FIXED_BITS - 1));
+
+  return clamp (sum >> FIXED_BITS, 0, 255);
+}
+
+/* tile [TILE_ROWS][TILE_BYTES] from row `top` and column `left`; what lies
+ * outside the picture has no weight later. */
+__device__ __forceinline__ void
+load_tile (const DloralUpsample &job, u8 *tile, const u8 *src, int top,
+    int left)
+{
+  for (int r = threadIdx.y; r < TILE_ROWS; r += ROWS) {
+    const u8 *row = src + 3 * (size_t) job.src_w
+        * clamp (top + r, 0, job.src_h - 1);
+
+    for (int b = threadIdx.x; b < TILE_BYTES; b += COLUMNS)
+      tile[r * TILE_BYTES + b] =
+          row[3 * clamp (left + b / 3, 0, job.src_w - 1) + b % 3];
+  }
+}
+
+/* wide [TILE_ROWS][COLUMNS · scale · 3] from the tile. */
+__device__ __forceinline__ void
+filter_across (const DloralUpsample &job, u8 *wide, const u8 *tile,
+    const Taps *taps, int left)
+{
+  const int columns = COLUMNS * job.scale, last = job.src_w * job.scale - 1;
+
+  for (int x = threadIdx.x; x < columns; x += COLUMNS) {
+    const int at = min ((int) blockIdx.x * columns + x, last);
+    const int i = at / job.scale, phase = at - i * job.scale;
+    const Taps t = taps[taps_index (i, job.src_w, job.scale) + phase];
+    const u8 *s = tile + 3 * (i - 2 + (2 * phase + 1 >= job.scale) - left);
+
+    for (int r = threadIdx.y; r < TILE_ROWS; r += ROWS)
+      for (int c = 0; c < 3; c++) {
+        const u8 *p = s + r * TILE_BYTES + c;
+
+        wide[3 * (r * columns + x) + c] = filter (t, p[0], p[3], p[6], p[9]);
+      }
+  }
+}
+
+/* Four neighbouring samples from four rows. */
+__device__ __forceinline__ Bytes
+filter_rows (const Taps &taps, const Bytes *rows)
+{
+  Bytes result;
+
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    result.e[k] = filter (taps, rows[0].e[k], rows[1].e[k], rows[2].e[k],
+        rows[3].e[k]);
+  return result;
+}
+
+/* n bytes at most; a whole group at once where rows start at multiples of 4. */
+__device__ __forceinline__ void
+store_bytes (u8 *dst, const Bytes &bytes, int n, bool aligned)
+{
+  if (aligned && n >= 4) {
+    *reinterpret_cast<Bytes *> (dst) = bytes;
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    if (k < n)
+      dst[k] = bytes.e[k];
+}
+
+/* The outputs of one source row, 4 samples a thread. */
+__device__ __forceinline__ void
+filter_down (const DloralUpsample &job, u8 *dst, const u8 *wide,
+    const Taps *taps, int top)
+{
+  const int scale = job.scale, pitch = 3 * COLUMNS * scale;
+  const int row = blockIdx.y * ROWS + threadIdx.y;
+  const int i = min (row, job.src_h - 1);
+  const int width = 3 * job.dst_w, left = blockIdx.x * pitch;
+  const bool aligned = width % 4 == 0;
+
+  taps += taps_index (i, job.src_h, scale);
+  for (int b = 4 * threadIdx.x; b < min (pitch, width - left);
+      b += 4 * COLUMNS) {
+    Bytes rows[5];
+
+#pragma unroll
+    for (int r = 0; r < 5; r++)
+      rows[r] = *reinterpret_cast<const Bytes *> (wide
+          + (i - 2 - top + r) * pitch + b);
+    for (int p = 0; p < scale && row * scale + p < job.dst_h; p++) {
+      const int phase = row < job.src_h ? p : scale - 1;
+      const Taps t = taps[phase];
+
+      store_bytes (dst + (size_t) (row * scale + p) * width + left + b,
+          2 * phase + 1 < scale ? filter_rows (t, rows)
+          : filter_rows (t, rows + 1), width - left - b, aligned);
+    }
+  }
+}
+
+KERNEL (ROWS * COLUMNS, upsample, (const DloralUpsample job,
+        const u8 *__restrict__ src, u8 *__restrict__ dst))
+{
+  __shared__ Taps taps[DLORAL_UPSAMPLE_PLACES * DLORAL_UPSAMPLE_MAX_SCALE];
+  __shared__ u8 tile[TILE_ROWS * TILE_BYTES];
+  SHARED (u8, wide);
+  const int top = min ((int) blockIdx.y * ROWS, job.src_h - 1) - 2;
+  const int left = min ((int) blockIdx.x * COLUMNS, job.src_w - 1) - 2;
+
+  for (int i = threadIdx.y * COLUMNS + threadIdx.x;
+      i < DLORAL_UPSAMPLE_PLACES * job.scale; i += ROWS * COLUMNS)
+    for (int k = 0; k < 4; k++)
+      taps[i].e[k] = job.taps[i].weight[k];
+  load_tile (job, tile, src, top, left);
+  __syncthreads ();
+  filter_across (job, wide, tile, taps, left);
+  __syncthreads ();
+  filter_down (job, dst, wide, taps, top);
+}
+
+/* --- shrink --------------------------------------------------------------- */
+
+/* A thread a sample: of the picture's rows only some are read, and of those
+ * neighbours share what a load brings. */
+KERNEL (DLORAL_SHRINK_THREADS, shrink, (const DloralShrink job,
+        const u8 *__restrict__ src, f32 *__restrict__ dst))
+{
+  const int i = blockIdx.x * DLORAL_SHRINK_THREADS + threadIdx.x;
+  const int x = i / 3, y = blockIdx.y;
+  float sum = 0;
+
+  if (x >= job.dst_w)
+    return;
+#pragma unroll
+  for (int r = 0; r < 4; r++) {
+    const u8 *row = src + i % 3 + 3 * (size_t) job.src_w
+        * clamp (y * job.factor + job.first + r, 0, job.src_h - 1);
+    float line = 0;
+
+#pragma unroll
+    for (int t = 0; t < 4; t++)
+      line += job.weight[t] * row[3 * clamp (x * job.factor + job.first + t,
+              0, job.src_w - 1)];
+    sum += job.weight[r] * line;
+  }
+  dst[(size_t) y * 3 * job.dst_w + i] = sum / 127.5f - 1;
+}
+
+/* --- from_picture --------------------------------------------------------- */
+
+/* A block's y is a row of patches, which is contiguous in dst: a thread makes
+ * its group i, from one line of one patch. */
+template <typename T, int LAYOUT> __device__ __forceinline__ void
+convert (const DloralPatches &job, const u8 *src, T *dst)
+{
+  constexpr int N = DLORAL_PATCHES_GROUP (LAYOUT, sizeof (T));
+  const int lines = LAYOUT ? LAYOUT : job.lines;
+  const int line = (LAYOUT > 1 ? 3 * LAYOUT : job.line) / N;
+  const int length = job.w * lines * line;
+  const int i = blockIdx.x * DLORAL_FROM_PICTURE_THREADS + threadIdx.x;
+  const bool rows = LAYOUT == DLORAL_PATCHES_ROWS;
+  const int k = rows ? i : i % line, dy = rows ? 0 : i / line % lines;
+  const int x = rows ? 0 : i / (line * lines);
+
+  if (i >= length)
+    return;
+  src += (((size_t) blockIdx.y * lines + dy) * job.w + x) * line * N;
+  const Vector<u8, N> bytes =
+      reinterpret_cast<const Vector<u8, N> *> (src)[k];
+  Vector<T, N> result;
+
+#pragma unroll
+  for (int j = 0; j < N; j++)
+    store (&result.e[j], (bytes.e[j] - 127.5f) * (1 / 127.5f));
+  reinterpret_cast<Vector<T, N> *> (dst)[(size_t) blockIdx.y * length + i] =
+      result;
+}
+
+#define FROM_PICTURE(T)                                                       \
+KERNEL (DLORAL_FROM_PICTURE_THREADS, from_picture_##T,                        \
+        (const DloralPatches job,                                             \
+        const u8 *__restrict__ src, T *__restrict__ dst))                     \
+{                                                                             \
+  switch (job.layout) {                                                       \
+    case DLORAL_PATCHES_ROWS: convert<T, 1> (job, src, dst); break;           \
+    case 2: convert<T, 2> (job, src, dst); break;                             \
+    case 4: convert<T, 4> (job, src, dst); break;                             \
+    case 8: convert<T, 8> (job, src, dst); break;                             \
+    case 16: convert<T, 16> (job, src, dst); break;                           \
+    default: convert<T, DLORAL_PATCHES_ANY> (job, src, dst);                  \
+  }                                                                           \
+}
+FROM_PICTURE (f32)
+FROM_PICTURE (bf16)
+FROM_PICTURE (f16)
