@@ -15,7 +15,7 @@ typedef struct
   char *model, *precision;
   char **sizes;
   int n_operators, soak;
-  gboolean json, no_element;
+  gboolean json, no_element, change;
 } Options;
 
 static gboolean
@@ -34,14 +34,14 @@ parse_size (const char *text, int *width, int *height)
 static gboolean
 parse_precision (const char *text, DloralPrecision *precision)
 {
-  static const char *const names[] = { "auto", "f32", "bf16" };
+  static const char *const names[] = { "auto", "f32", "bf16", "f16" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (g_str_equal (text, names[i])) {
       *precision = i;
       return TRUE;
     }
-  g_printerr ("bench: precision '%s': expected auto, f32 or bf16\n", text);
+  g_printerr ("bench: precision '%s': expected auto, f32, bf16 or f16\n", text);
   return FALSE;
 }
 
@@ -99,6 +99,24 @@ soak (const Options *o, int width, int height)
 }
 
 static gboolean
+change (const Options *o, int width, int height)
+{
+  BenchChange r;
+  GError *error = NULL;
+
+  if (!bench_change (&o->params, width, height, &r, &error))
+    return fail (error);
+  printf (o->json ? "{\"width\": %d, \"height\": %d, \"frame_ms\": %.2f, "
+      "\"mean_before\": %.2f, \"worst_before\": %.2f, \"changes\": %d, "
+      "\"mean\": %.2f, \"worst\": %.2f}\n" :
+      "%dx%d, a frame takes %.2f ms: due every other, it is there after %.2f "
+      "ms, at most %.2f; during %d changes of strength after %.2f, at most "
+      "%.2f\n", width, height, r.frame_ms, r.mean_before, r.worst_before,
+      r.n_changes, r.mean, r.worst);
+  return TRUE;
+}
+
+static gboolean
 run (const Options *o)
 {
   static char *defaults[] = { "160x90", "320x180", NULL };
@@ -110,7 +128,7 @@ run (const Options *o)
     int width, height;
 
     ok = parse_size (*sizes, &width, &height) &&
-        (o->soak ? soak : measure) (o, width, height);
+        (o->change ? change : o->soak ? soak : measure) (o, width, height);
   }
   return ok;
 }
@@ -125,7 +143,7 @@ main (int argc, char **argv)
     {"size", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sizes,
         "LQ frame size, more than once if wanted (160x90, 320x180)", "WxH"},
     {"precision", 0, 0, G_OPTION_ARG_STRING, &o.precision,
-        "auto, f32 or bf16 (auto)", "NAME"},
+        "auto, f32, bf16 or f16 (auto)", "NAME"},
     {"threads", 0, 0, G_OPTION_ARG_INT, &o.params.threads,
         "threads, 0 for all cores (0)", "N"},
     {"frames", 0, 0, G_OPTION_ARG_INT, &o.params.frames,
@@ -136,6 +154,8 @@ main (int argc, char **argv)
         "the engine only", NULL},
     {"soak", 0, 0, G_OPTION_ARG_INT, &o.soak,
         "instead: memory over N frames through the element (64x48)", "N"},
+    {"change", 0, 0, G_OPTION_ARG_NONE, &o.change,
+        "instead: how late frames are while the strengths change", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &o.json,
         "one JSON object a size", NULL},
     {NULL}

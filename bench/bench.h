@@ -61,6 +61,20 @@ void bench_engine_free (BenchEngine * result);
 gboolean bench_element (const BenchParams * params, int width, int height,
     int early, BenchElement * result, GError ** error);
 
+typedef struct
+{
+  double frame_ms;              /* of one frame, nothing else going on */
+  /* From when a frame was due to when it was there, before and while the
+   * strengths change. */
+  double mean_before, worst_before, mean, worst;
+  int n_changes;
+} BenchChange;
+
+/* Frames at half the rate that could be computed, and then the same while the
+ * strengths change. */
+gboolean bench_change (const BenchParams * params, int width, int height,
+    BenchChange * result, GError ** error);
+
 /* A table for people; `element` may be NULL, `n_operators` is how many of the
  * slowest to name. */
 void bench_print (const BenchEngine * engine, const BenchElement * element,

@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "op.h"
+#include "queue.h"
 
 /* Microseconds until another thread has joined in, on an idle processor. */
 #define WAKE_TIME 40
@@ -63,7 +64,7 @@ cpu_close (DloralDevice *device)
 }
 
 static DloralDevice *
-cpu_open (DloralPrecision precision, int threads, GError **error)
+cpu_open (const DloralDeviceParams *params, GError **error)
 {
   DloralDevice *device = g_new0 (DloralDevice, 1);
   dnnl_status_t status = dnnl_engine_create (&device->engine, dnnl_cpu, 0);
@@ -79,10 +80,11 @@ cpu_open (DloralPrecision precision, int threads, GError **error)
     return NULL;
   }
   device->shared_work = 2 * WAKE_TIME;
-  device->threads = threads > 0 ? threads : omp_get_num_procs ();
+  device->threads = params->threads > 0 ? params->threads :
+      omp_get_num_procs ();
   device->team = dloral_team_new (device->threads);
   device->amx = has_isa (dnnl_cpu_isa_avx512_core_amx);
-  device->act_dtype = precision != DLORAL_PRECISION_F32
+  device->act_dtype = params->precision != DLORAL_PRECISION_F32
       && has_isa (dnnl_cpu_isa_avx512_core_bf16) ? DLORAL_BF16 : DLORAL_F32;
   return device;
 }
@@ -240,8 +242,8 @@ run_ops (DloralPlan *plan, DloralCpuRun *run, GError **error)
 }
 
 static gboolean
-cpu_run (DloralPlan *plan, gpointer arena, gpointer const *bindings,
-    GError **error)
+cpu_run (DloralPlan *plan, DloralQueue *queue, gpointer arena,
+    gpointer const *bindings, GError **error)
 {
   DloralCpuRun run = {
     .arena = arena,
@@ -277,6 +279,20 @@ const DloralBackend dloral_cpu_backend = {
   .plan_get_arena_size = cpu_plan_get_arena_size,
   .alloc = cpu_alloc,
   .free = cpu_free,
+  .alloc_host = cpu_alloc,
+  .free_host = cpu_free,
+  .queue_new = dloral_cpu_queue_new,
+  .queue_free = dloral_cpu_queue_free,
+  .queue_finish = dloral_cpu_queue_finish,
+  .queue_wait = dloral_cpu_queue_wait,
   .run = cpu_run,
+  .upload = dloral_cpu_copy,
+  .download = dloral_cpu_copy,
+  .event_new = dloral_cpu_event_new,
+  .event_free = dloral_cpu_event_free,
+  .event_record = dloral_cpu_event_record,
+  .event_finish = dloral_cpu_event_finish,
+  .event_is_past = dloral_cpu_event_is_past,
+  .event_get_elapsed = dloral_cpu_event_get_elapsed,
   .plan_profile = cpu_plan_profile,
 };

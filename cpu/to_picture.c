@@ -258,18 +258,6 @@ is_finite (const float * x, gsize n)
   return sum == 0;
 }
 
-static gboolean
-fall_back (const Job * job, GError ** error)
-{
-  const DloralTensor *t = job->self->base.op->dst;
-
-  memcpy (job->dst, job->lq, dloral_tensor_get_size (t));
-  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE,
-      "cpu: the result of %dx%d is not a number everywhere; the model file is "
-      "damaged, or computes what this precision cannot hold", t->w, t->h);
-  return FALSE;
-}
-
 /* --- operator ------------------------------------------------------------ */
 
 static gboolean
@@ -288,11 +276,12 @@ to_picture_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)
 #pragma omp parallel for num_threads (run->threads) reduction (&: finite)
   for (int strip = 0; strip < DLORAL_STRIPS; strip++)
     finite &= convert_strip (&job, strip);
+  *(guint8 *) dloral_cpu_get_data (run, op->u.to_picture.finite) = finite;
   if (!finite)
-    return fall_back (&job, error);
-  if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_ADAIN) {
+    memcpy (job.dst, job.lq, dloral_tensor_get_size (op->dst));
+  else if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_ADAIN)
     correct_adain (&job, run->threads);
-  } else if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_WAVELET) {
+  else if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_WAVELET) {
     for (int i = 0; i < 2; i++)
       job.planes[i] = (float *) (run->scratch
           + DLORAL_STRIPS * self->line_size + i * self->plane_size);

@@ -23,11 +23,21 @@ struct _DloralDevice
   GPtrArray *modules;           /* CUmodule, one a .cu file */
   DloralCudnn *cudnn;
   DloralCudaWeights *weights;
+  int lost;                     /* atomic: every call in the context fails */
 };
 
+/* Opens a GPU and closes it. Its context is the device's primary one, shared with
+ * whoever else in the process computes on it by CUDA's runtime. */
+DloralDevice *dloral_device_open (const DloralDeviceParams * params,
+    GError ** error);
+void dloral_device_close (DloralDevice * device);
+
 /* The device's context is current between these, on any thread; what was
- * current before is again afterwards. */
+ * current before is again afterwards. Enter fails once the device is lost. Leave
+ * returns `ok`, and if that is FALSE keeps in mind whether `error` says that the
+ * device is lost. */
 gboolean dloral_device_enter (DloralDevice * device, GError ** error);
-void dloral_device_leave (DloralDevice * device);
+gboolean dloral_device_leave (DloralDevice * device, gboolean ok,
+    GError ** error);
 
 G_END_DECLS

@@ -29,6 +29,8 @@ struct _DloralCudaOp
   const DloralOp *op;
   DloralDevice *device;
   gboolean library;             /* computes in cuDNN, for profiles */
+  char *how;                    /* what of cuDNN, for tables; NULL: a kernel of
+                                 * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
   gboolean (*launch) (DloralCudaOp * self, const DloralCudaRun * run,
       GError ** error);

@@ -176,11 +176,11 @@ typedef struct
      * upsampled LQ frame u8 [H][W][3] → dst u8 [H][W][3]. x = src[0] (+ the LQ
      * frame in [-1, 1] if lq_residual), clamped, to [0, 1], corrected against
      * the LQ frame, to 8 bits as the published code does. Statistics
-     * and filters see the visible height × width only. Where src[0] or,
-     * if n_src is 3, src[2] (any shape, f32) is not finite, dst is src[1] and
-     * the run fails with NOT_FINITE. */
+     * and filters see the visible height × width only. `finite`, bound, u8
+     * [1][1][1], becomes 1; or 0 where src[0] or, if n_src is 3, src[2] (any
+     * shape, f32) holds what is not a finite number: dst is src[1] then. */
     struct { int patch; gboolean lq_residual; DloralColorFix color_fix;
-      int height, width; } to_picture;
+      int height, width; const DloralTensor *finite; } to_picture;
   } u;
 } DloralOp;
 

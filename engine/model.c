@@ -14,8 +14,11 @@ find_open (const DloralModelParams *params, const char *path)
   for (GList *l = registry; l; l = l->next) {
     DloralModel *m = l->data;
 
-    if (m->kind == params->device && m->precision == params->precision &&
-        m->threads == params->threads && g_str_equal (m->path, path))
+    if (m->kind == params->device
+        && m->params.precision == params->precision
+        && m->params.threads == params->threads
+        && m->params.ordinal == params->cuda_device_id
+        && m->params.tune == params->tune && g_str_equal (m->path, path))
       return m;
   }
   return NULL;
@@ -28,23 +31,44 @@ model_free (DloralModel *model)
     model->backend->close (model->device);
   if (model->file)
     dloral_safetensors_free (model->file);
+  g_free (model->device_note);
   g_free (model->path);
   g_free (model);
 }
 
-static const DloralBackend *
-choose_backend (DloralDeviceKind kind, GError **error)
+static gboolean
+is_of_kind (const DloralBackend *backend, DloralDeviceKind kind)
 {
-  for (guint i = 0; dloral_backends[i]; i++)
-    if (kind == DLORAL_DEVICE_AUTO ||
-        g_str_equal (dloral_backends[i]->name,
-            kind == DLORAL_DEVICE_CPU ? "cpu" : "cuda"))
-      return dloral_backends[i];
-  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
-      "This build has no backend for device '%s'; choose another device or "
-      "build with it enabled.", kind == DLORAL_DEVICE_CPU ? "cpu" :
-      kind == DLORAL_DEVICE_CUDA ? "cuda" : "auto");
-  return NULL;
+  return kind == DLORAL_DEVICE_AUTO || g_str_equal (backend->name,
+      kind == DLORAL_DEVICE_CPU ? "cpu" : "cuda");
+}
+
+/* Opens the best device of the kind that can be opened. The first refusal is what
+ * is told: of the best one. */
+static gboolean
+open_device (DloralModel *model, GError **error)
+{
+  GError *first = NULL;
+
+  for (guint i = 0; dloral_backends[i] && model->device == NULL; i++) {
+    if (!is_of_kind (dloral_backends[i], model->kind))
+      continue;
+    model->backend = dloral_backends[i];
+    model->device = model->backend->open (&model->params,
+        first ? NULL : &first);
+  }
+  if (model->device) {
+    model->device_note = first ? g_strdup (first->message) : NULL;
+    g_clear_error (&first);
+  } else if (first) {
+    g_propagate_error (error, first);
+  } else {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+        "This build has no backend for device '%s'; choose another device or "
+        "build with it enabled.", model->kind == DLORAL_DEVICE_CPU ? "cpu" :
+        model->kind == DLORAL_DEVICE_CUDA ? "cuda" : "auto");
+  }
+  return model->device != NULL;
 }
 
 /* The stored prompt's length, where the UNet reads text at all. */
@@ -98,19 +122,14 @@ model_new (const DloralModelParams *params, char *path, GError **error)
 
   model->path = path;
   model->kind = params->device;
-  model->precision = params->precision;
-  model->threads = params->threads;
-  model->backend = choose_backend (params->device, error);
-  if (model->backend == NULL)
-    goto fail;
+  model->params = (DloralDeviceParams) {
+    params->precision, params->threads, params->cuda_device_id, params->tune };
   model->file = dloral_safetensors_open (path, error);
   if (model->file == NULL ||
       !dloral_config_read (&model->config, model->file, error) ||
       !read_prompt_length (model, error) || !dloral_text_check (model, error))
     goto fail;
-  model->device = model->backend->open (params->precision, params->threads,
-      error);
-  if (model->device == NULL ||
+  if (!open_device (model, error) ||
       !check_networks (model, DLORAL_VAE_FULL, error))
     goto fail;
   return model;
@@ -185,6 +204,18 @@ dloral_model_get_device_name (const DloralModel *model)
 const char *
 dloral_model_get_precision_name (const DloralModel *model)
 {
-  return model->backend->get_act_dtype (model->device) == DLORAL_BF16 ?
-      "bf16" : "f32";
+  switch (model->backend->get_act_dtype (model->device)) {
+    case DLORAL_BF16:
+      return "bf16";
+    case DLORAL_F16:
+      return "f16";
+    default:
+      return "f32";
+  }
+}
+
+const char *
+dloral_model_get_device_note (const DloralModel *model)
+{
+  return model->device_note;
 }

@@ -13,14 +13,14 @@ struct _DloralModel
 {
   int ref_count;                /* under the registry's lock */
   char *path;
-  DloralDeviceKind kind;        /* as asked for, with precision and threads: */
-  DloralPrecision precision;    /* what makes two models the same one */
-  int threads;
+  DloralDeviceKind kind;        /* as asked for, with the rest: what makes */
+  DloralDeviceParams params;    /* two models the same one */
 
   DloralSafetensors *file;
   DloralConfig config;
   const DloralBackend *backend;
   DloralDevice *device;
+  char *device_note;            /* why it is not a better one, or NULL */
   int tokens;                   /* of the stored prompt; 0 without text */
 };
 

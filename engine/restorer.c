@@ -4,6 +4,7 @@
  */
 #include "restorer.h"
 
+#include "compute.h"
 #include "text.h"
 
 #include <string.h>
@@ -71,20 +72,6 @@ allocate_kv (DloralRestorer *r, const DloralGraph *g, GError **error)
   return TRUE;
 }
 
-/* Runs a graph once, in an arena of its own. */
-static gboolean
-run_once (DloralModel *m, DloralPlan *plan, gpointer const *bindings,
-    GError **error)
-{
-  gpointer arena = m->backend->alloc (m->device,
-      MAX (m->backend->plan_get_arena_size (plan), DLORAL_ALIGN), error);
-  gboolean ok = arena && m->backend->run (plan, arena, bindings, error);
-
-  if (arena)
-    m->backend->free (m->device, arena);
-  return ok;
-}
-
 /* Keys and values of the prompt. */
 static gboolean
 run_condition (DloralRestorer *r, const DloralGraph *g, const char *prompt,
@@ -93,21 +80,10 @@ run_condition (DloralRestorer *r, const DloralGraph *g, const char *prompt,
   DloralModel *m = r->model;
   g_autofree float *embeds = g_new (float,
       (gsize) m->tokens * m->config.unet.cross_attention_dim);
-  g_autofree gpointer *bindings = g_new0 (gpointer, g->n_bindings);
-  DloralPlan *plan;
-  gboolean ok;
 
-  if (!embed_prompt (m, prompt, embeds, error) ||
-      !allocate_kv (r, g, error))
-    return FALSE;
-  bindings[DLORAL_CONDITION_PROMPT] = embeds;
-  for (guint i = 0; i < r->kv->len; i++)
-    bindings[DLORAL_CONDITION_KV + i] = r->kv->pdata[i];
-  plan = m->backend->compile (m->device, g, error);
-  ok = plan && run_once (m, plan, bindings, error);
-  if (plan)
-    m->backend->plan_free (plan);
-  return ok;
+  return embed_prompt (m, prompt, embeds, error)
+      && allocate_kv (r, g, error)
+      && dloral_compute (m, g, embeds, r->kv->pdata, NULL, error);
 }
 
 static gboolean
@@ -201,14 +177,15 @@ dloral_restorer_get_memory (const DloralRestorer *r)
 }
 
 gboolean
-dloral_restorer_run (DloralRestorer *r, int past, gpointer arena,
-    gpointer const *bindings, GError **error)
+dloral_restorer_run (DloralRestorer *r, int past, DloralQueue *queue,
+    gpointer arena, gpointer const *bindings, GError **error)
 {
   int n = DLORAL_RESTORE_PAST + 2 * past;
 
   memcpy (r->bindings, bindings, n * sizeof *bindings);
   memcpy (r->bindings + n, r->kv->pdata, r->kv->len * sizeof *bindings);
-  return r->model->backend->run (r->plans[past], arena, r->bindings, error);
+  return r->model->backend->run (r->plans[past], queue, arena, r->bindings,
+      error);
 }
 
 const DloralGraph *

@@ -23,10 +23,11 @@ void dloral_restorer_free (DloralRestorer * restorer);
 gsize dloral_restorer_get_arena_size (const DloralRestorer * restorer);
 gsize dloral_restorer_get_memory (const DloralRestorer * restorer);
 
-/* Runs with `past` earlier frames on bindings [DLORAL_RESTORE_PAST + 2 · past],
+/* Runs in the queue with `past` earlier frames on bindings [DLORAL_RESTORE_PAST + 2 · past],
  * to which the prompt's part is added here. One thread at a time. */
 gboolean dloral_restorer_run (DloralRestorer * restorer, int past,
-    gpointer arena, gpointer const *bindings, GError ** error);
+    DloralQueue * queue, gpointer arena, gpointer const *bindings,
+    GError ** error);
 
 /* Graph and plan for `past` frames, for profiles and sizes; owned. */
 const DloralGraph *dloral_restorer_get_graph (const DloralRestorer * restorer,

@@ -29,8 +29,8 @@ typedef enum
   DLORAL_ERROR_CONFIG,          /* the config asks for the impossible */
   DLORAL_ERROR_MEMORY,          /* not enough memory */
   DLORAL_ERROR_DEVICE,          /* the device or its library failed */
+  DLORAL_ERROR_DEVICE_LOST,     /* likewise, for as long as the process lives */
   DLORAL_ERROR_ARGUMENT,        /* a caller's value is out of range */
-  DLORAL_ERROR_NOT_FINITE,      /* a network's result is not a number */
 } DloralError;
 
 /* An entry's dtype when the engine reads no such elements (I64, F64, …). */

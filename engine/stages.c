@@ -88,6 +88,7 @@ build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
   DloralTensor *x0 = bind_latent (b, geo, vae->latent_channels);
   DloralTensor *hr = bind_hr (b, geo);
   DloralTensor *out = bind_hr (b, geo);
+  DloralTensor *finite = dloral_graph_bind (b->g, 1, 1, 1, DLORAL_U8);
   DloralTensor *x = tiny ? dloral_taesd_decode (b, x0, first) :
       dloral_vae_decode (b, x0);
 
@@ -96,7 +97,8 @@ build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
       .dst = out,
       .u.to_picture = { tiny ? 1 : vae->patch_size,
           !tiny && vae->lq_residual, geo->color_fix,
-          geo->height * b->config->scale, geo->width * b->config->scale } });
+          geo->height * b->config->scale, geo->width * b->config->scale,
+          finite } });
 }
 
 DloralBuilder *

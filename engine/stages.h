@@ -48,6 +48,7 @@ enum
   DLORAL_DECODE_X0,             /* f32 [h][w][c] */
   DLORAL_DECODE_HR,
   DLORAL_DECODE_OUT,            /* u8 [H][W][3] */
+  DLORAL_DECODE_FINITE,         /* u8 [1][1][1]: 0 where OUT is HR */
   DLORAL_DECODE_MEMORY,         /* and following, where the decoder remembers:
                                  * pairs, of the frame before and for the next */
 };

@@ -1,214 +1,41 @@
-/* A stream: the ring of frames, the state that links one frame to the next, and
- * the three stages in order.
- *
- * State in time is exactly the latents of the frames that the retrieval looks
- * back at, and their pictures at latent size, which live in a ring with those of
- * the current frame, so that every frame is encoded once; and what a decoder
- * remembers of the frame before.
+/* A stream: the ring of frames that callers put in and take out, and the worker
+ * between.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "stream.h"
+#include "stream_private.h"
 
 #include <string.h>
 
-#include "restorer.h"
-#include "scene.h"
-#include "tiles.h"
-
-typedef struct
-{
-  DloralFrame frame;            /* first: the caller's view of the slot */
-  guint epoch;                  /* of the flush it was submitted under */
-} Slot;
-
-typedef struct
-{
-  DloralGraph *graph;
-  DloralPlan *plan;
-} Stage;
-
-struct _DloralStream
-{
-  DloralModel *model;
-  DloralGeometry geo;
-  int async_depth;
-  double scene_cut_threshold;
-
-  /* Compiled stages; device memory. Touched by whoever computes. */
-  Stage encode, decode;
-  Stage decode_first;           /* without a past; if the decoder remembers */
-  DloralRestorer *restorer;
-  GPtrArray *memory;            /* of the device, for freeing */
-  gsize memory_size;
-  gpointer arena;
-  gsize arena_size;
-  gpointer hr, x0, flow, aligned, fused;
-  gpointer small[DLORAL_MAX_WINDOW + 1], latent[DLORAL_MAX_WINDOW + 1];
-  int current;                  /* index into small, latent */
-  int n_past;                   /* frames of this scene before, in the ring */
-  /* What the decoder remembers, one an entry, of the frame before and of this
-   * one in turn; owned by `memory`. */
-  GPtrArray *remembered[2];
-  int remembering;              /* which of them is this frame's */
-  gboolean remembers;           /* the other one is the frame's before */
-  gboolean have_flow;           /* of the last frame */
-  DloralScene scene;
-
-  /* The ring, under the lock. */
-  GMutex lock;
-  GCond changed;
-  Slot *slots;
-  int n_slots;
-  GQueue idle, submitted, finished;     /* Slot */
-  guint epoch;
-  gboolean forget, flushing, stopping;
-  DloralRestorer *next_restorer;        /* NULL: none is waiting */
-  GThread *worker;              /* NULL where async_depth is 0 */
-};
-
-/* --- One frame ------------------------------------------------------------- */
-
-static gboolean
-run (DloralStream *s, DloralPlan *plan, gpointer const *bindings, gint64 *ns,
-    GError **error)
-{
-  gint64 start = g_get_monotonic_time ();
-  gboolean ok = s->model->backend->run (plan, s->arena, bindings, error);
-
-  *ns = (g_get_monotonic_time () - start) * 1000;
-  return ok;
-}
-
-static gboolean
-encode (DloralStream *s, DloralFrame *f)
-{
-  gpointer bindings[] = {
-    [DLORAL_ENCODE_LQ] = f->lq,
-    [DLORAL_ENCODE_HR] = s->hr,
-    [DLORAL_ENCODE_SMALL] = s->small[s->current],
-    [DLORAL_ENCODE_LATENT] = s->latent[s->current],
-  };
-
-  return run (s, s->encode.plan, bindings,
-      &f->stage_ns[DLORAL_STAGE_ENCODE], &f->error);
-}
-
-/* The slot of the ring of latents that is `back` frames old. */
-static int
-get_past (const DloralStream *s, int back)
-{
-  int n = s->geo.window + 1;
-
-  return (s->current - back + n) % n;
-}
-
-static gboolean
-restore (DloralStream *s, DloralFrame *f)
-{
-  gpointer bindings[DLORAL_RESTORE_PAST + 2 * DLORAL_MAX_WINDOW] = {
-    [DLORAL_RESTORE_SMALL] = s->small[s->current],
-    [DLORAL_RESTORE_LATENT] = s->latent[s->current],
-    [DLORAL_RESTORE_FLOW] = s->flow,
-    [DLORAL_RESTORE_ALIGNED] = s->aligned,
-    [DLORAL_RESTORE_FUSED] = s->fused,
-    [DLORAL_RESTORE_X0] = s->x0,
-  };
-  gint64 start = g_get_monotonic_time ();
-  gboolean ok;
-
-  for (int i = 0; i < s->n_past; i++) {
-    bindings[DLORAL_RESTORE_PAST + 2 * i] = s->small[get_past (s, i + 1)];
-    bindings[DLORAL_RESTORE_PAST + 2 * i + 1] = s->latent[get_past (s, i + 1)];
-  }
-  s->have_flow = s->n_past > 0 && s->geo.tile == 0;
-  ok = dloral_restorer_run (s->restorer, s->n_past, s->arena, bindings,
-      &f->error);
-  f->stage_ns[DLORAL_STAGE_RESTORE] = (g_get_monotonic_time () - start) * 1000;
-  return ok;
-}
-
-static gboolean
-decode (DloralStream *s, DloralFrame *f)
-{
-  guint n = s->remembered[0]->len;
-  const Stage *stage = n > 0 && !s->remembers ? &s->decode_first : &s->decode;
-  gpointer *bindings = g_newa (gpointer, DLORAL_DECODE_MEMORY + 2 * n);
-
-  bindings[DLORAL_DECODE_X0] = s->x0;
-  bindings[DLORAL_DECODE_HR] = s->hr;
-  bindings[DLORAL_DECODE_OUT] = (gpointer) f->hr;
-  s->remembering = !s->remembering;
-  for (guint i = 0; i < n; i++) {
-    bindings[DLORAL_DECODE_MEMORY + 2 * i] =
-        s->remembered[!s->remembering]->pdata[i];
-    bindings[DLORAL_DECODE_MEMORY + 2 * i + 1] =
-        s->remembered[s->remembering]->pdata[i];
-  }
-  if (run (s, stage->plan, bindings, &f->stage_ns[DLORAL_STAGE_DECODE],
-          &f->error))
-    return TRUE;
-  f->plain = g_error_matches (f->error, DLORAL_ERROR, DLORAL_ERROR_NOT_FINITE);
-  if (f->plain)
-    g_clear_error (&f->error);
-  return FALSE;
-}
-
-static gboolean
-begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
-{
-  if (s->scene_cut_threshold <= 0)
-    return first;
-  return dloral_scene_score (&s->scene, f->lq, f->lq_stride, first)
-      >= s->scene_cut_threshold || first;
-}
-
-/* The order of things, once a frame. One that fails, or whose result is none,
- * leaves no past. */
+/* What was made of new conditions comes in between two frames; what it replaces
+ * goes when the first of them is done. With the lock held. */
 static void
-compute (DloralStream *s, DloralFrame *f, gboolean forget)
+take_restorer (DloralStream *s, DloralSlot *slot)
 {
-  if (begins_scene (s, f, f->discont || forget)) {
-    s->n_past = 0;
-    s->remembers = FALSE;
-  }
-  f->plain = FALSE;
-  s->current = (s->current + 1) % (s->geo.window + 1);
-  s->remembers = encode (s, f) && restore (s, f) && decode (s, f);
-  s->n_past = s->remembers ? MIN (s->n_past + 1, s->geo.window) : 0;
-}
-
-/* What was made of new conditions comes in between two frames. */
-static void
-take_restorer (DloralStream *s)
-{
-  DloralRestorer *old = NULL;
-
-  g_mutex_lock (&s->lock);
-  if (s->next_restorer) {
-    old = s->restorer;
-    s->restorer = g_steal_pointer (&s->next_restorer);
-  }
-  g_mutex_unlock (&s->lock);
-  dloral_restorer_free (old);
+  if (s->next_restorer == NULL)
+    return;
+  slot->retired = s->restorer;
+  s->restorer = g_steal_pointer (&s->next_restorer);
 }
 
 /* --- The ring -------------------------------------------------------------- */
 
-/* Computes the oldest submitted frame, with the lock held on both ends. */
+/* Issues the oldest submitted frame, with the lock held on both ends. */
 static void
-compute_oldest (DloralStream *s)
+issue_oldest (DloralStream *s)
 {
-  Slot *slot = g_queue_pop_head (&s->submitted);
+  DloralSlot *slot = g_queue_pop_head (&s->submitted);
   gboolean forget = s->forget;
 
   s->forget = FALSE;
+  take_restorer (s, slot);
   g_mutex_unlock (&s->lock);
-  take_restorer (s);
-  compute (s, &slot->frame, forget);
+  dloral_stream_issue (s, slot, forget);
+  if (!s->model->backend->discrete)
+    dloral_stream_settle (s, slot);
   g_mutex_lock (&s->lock);
   if (slot->epoch == s->epoch) {
-    g_queue_push_tail (&s->finished, slot);
+    g_queue_push_tail (&s->issued, slot);
   } else {
     g_clear_error (&slot->frame.error);
     g_queue_push_tail (&s->idle, slot);
@@ -226,7 +53,7 @@ work (gpointer data)
     if (g_queue_is_empty (&s->submitted))
       g_cond_wait (&s->changed, &s->lock);
     else
-      compute_oldest (s);
+      issue_oldest (s);
   }
   g_mutex_unlock (&s->lock);
   return NULL;
@@ -235,7 +62,7 @@ work (gpointer data)
 DloralFrame *
 dloral_stream_acquire (DloralStream *s)
 {
-  Slot *slot = NULL;
+  DloralSlot *slot = NULL;
 
   g_mutex_lock (&s->lock);
   while (!s->flushing && (slot = g_queue_pop_head (&s->idle)) == NULL)
@@ -243,6 +70,7 @@ dloral_stream_acquire (DloralStream *s)
   g_mutex_unlock (&s->lock);
   if (slot == NULL)
     return NULL;
+  dloral_slot_wait (s, slot, NULL);
   slot->frame.discont = FALSE;
   slot->frame.user_data = NULL;
   return &slot->frame;
@@ -251,7 +79,7 @@ dloral_stream_acquire (DloralStream *s)
 void
 dloral_stream_submit (DloralStream *s, DloralFrame *frame)
 {
-  Slot *slot = (Slot *) frame;
+  DloralSlot *slot = (DloralSlot *) frame;
 
   g_mutex_lock (&s->lock);
   slot->epoch = s->epoch;
@@ -265,7 +93,7 @@ give_back (DloralStream *s, DloralFrame *frame)
 {
   g_clear_error (&frame->error);
   g_mutex_lock (&s->lock);
-  g_queue_push_tail (&s->idle, (Slot *) frame);
+  g_queue_push_tail (&s->idle, (DloralSlot *) frame);
   g_cond_broadcast (&s->changed);
   g_mutex_unlock (&s->lock);
 }
@@ -282,26 +110,42 @@ dloral_stream_release (DloralStream *s, DloralFrame *frame)
   give_back (s, frame);
 }
 
+/* The oldest issued slot, off its queue; with the lock held. NULL when it has
+ * to be waited for and that is not wanted. */
+static DloralSlot *
+take_issued (DloralStream *s, gboolean wait)
+{
+  DloralSlot *slot = g_queue_peek_head (&s->issued);
+
+  if (slot && !wait && slot->in_flight &&
+      !s->model->backend->event_is_past (slot->done[DOWNLOAD]))
+    return NULL;
+  return g_queue_pop_head (&s->issued);
+}
+
 DloralFrame *
 dloral_stream_collect (DloralStream *s, gboolean wait)
 {
-  Slot *slot = NULL;
+  DloralSlot *slot = NULL;
 
   g_mutex_lock (&s->lock);
   if (s->worker == NULL && !s->flushing &&
-      g_queue_is_empty (&s->finished) && !g_queue_is_empty (&s->submitted))
-    compute_oldest (s);
-  while (!s->flushing && (slot = g_queue_pop_head (&s->finished)) == NULL &&
-      wait)
+      g_queue_is_empty (&s->issued) && !g_queue_is_empty (&s->submitted))
+    issue_oldest (s);
+  while (!s->flushing && (slot = take_issued (s, wait)) == NULL && wait)
     g_cond_wait (&s->changed, &s->lock);
   g_mutex_unlock (&s->lock);
-  return slot ? &slot->frame : NULL;
+  if (slot == NULL)
+    return NULL;
+  if (s->model->backend->discrete)
+    dloral_stream_settle (s, slot);
+  return &slot->frame;
 }
 
 static void
 discard (DloralStream *s, GQueue *queue)
 {
-  Slot *slot;
+  DloralSlot *slot;
 
   while ((slot = g_queue_pop_head (queue)) != NULL) {
     g_clear_error (&slot->frame.error);
@@ -317,134 +161,14 @@ dloral_stream_set_flushing (DloralStream *s, gboolean flushing)
     s->epoch++;
     s->forget = TRUE;
     discard (s, &s->submitted);
-    discard (s, &s->finished);
+    discard (s, &s->issued);
   }
   s->flushing = flushing;
   g_cond_broadcast (&s->changed);
   g_mutex_unlock (&s->lock);
 }
 
-/* --- Making one ------------------------------------------------------------ */
-
-static gpointer
-allocate (DloralStream *s, gsize size, GError **error)
-{
-  gpointer p = s->model->backend->alloc (s->model->device, size, error);
-
-  if (p) {
-    g_ptr_array_add (s->memory, p);
-    s->memory_size += size;
-  }
-  return p;
-}
-
-static gboolean
-compile_stage (DloralStream *s, Stage *stage, DloralGraph *graph,
-    GError **error)
-{
-  stage->graph = graph;
-  if (graph)
-    stage->plan = s->model->backend->compile (s->model->device, graph, error);
-  return stage->plan != NULL;
-}
-
-static gboolean
-compile (DloralStream *s, const DloralConditions *conditions, GError **error)
-{
-  s->restorer = dloral_restorer_new (s->model, &s->geo, conditions, error);
-  return s->restorer != NULL
-      && compile_stage (s, &s->encode,
-      dloral_encode_graph (s->model, &s->geo, error), error)
-      && compile_stage (s, &s->decode,
-      dloral_decode_graph (s->model, &s->geo, FALSE, error), error)
-      && (s->decode.graph->n_bindings == DLORAL_DECODE_MEMORY
-      || compile_stage (s, &s->decode_first,
-          dloral_decode_graph (s->model, &s->geo, TRUE, error), error));
-}
-
-/* Plans of a stream run one after another: one arena serves all. */
-static gboolean
-allocate_arena (DloralStream *s, GError **error)
-{
-  const DloralBackend *backend = s->model->backend;
-
-  s->arena_size = MAX (dloral_restorer_get_arena_size (s->restorer),
-      MAX (backend->plan_get_arena_size (s->encode.plan),
-          backend->plan_get_arena_size (s->decode.plan)));
-  if (s->decode_first.plan)
-    s->arena_size = MAX (s->arena_size,
-        backend->plan_get_arena_size (s->decode_first.plan));
-  s->arena_size = MAX (s->arena_size, DLORAL_ALIGN);
-  s->arena = allocate (s, s->arena_size, error);
-  return s->arena != NULL;
-}
-
-/* Memory for a tensor that is bound but not the caller's. */
-static gboolean
-allocate_bound (DloralStream *s, gpointer *memory, const DloralGraph *graph,
-    int binding, GError **error)
-{
-  *memory = allocate (s, dloral_tensor_get_size (dloral_graph_get_bound (graph,
-              binding)), error);
-  return *memory != NULL;
-}
-
-static gboolean
-allocate_state (DloralStream *s, GError **error)
-{
-  const DloralGraph *encode = s->encode.graph;
-  const DloralGraph *restore = dloral_restorer_get_graph (s->restorer, 0);
-
-  s->memory_size += dloral_restorer_get_memory (s->restorer);
-  for (int i = 0; i <= s->geo.window; i++)
-    if (!allocate_bound (s, &s->small[i], encode, DLORAL_ENCODE_SMALL, error)
-        || !allocate_bound (s, &s->latent[i], encode, DLORAL_ENCODE_LATENT,
-            error))
-      return FALSE;
-  return allocate_bound (s, &s->hr, encode, DLORAL_ENCODE_HR, error)
-      && allocate_bound (s, &s->flow, restore, DLORAL_RESTORE_FLOW, error)
-      && allocate_bound (s, &s->aligned, restore, DLORAL_RESTORE_ALIGNED, error)
-      && allocate_bound (s, &s->fused, restore, DLORAL_RESTORE_FUSED, error)
-      && allocate_bound (s, &s->x0, restore, DLORAL_RESTORE_X0, error);
-}
-
-/* What the decoder remembers, of the frame before and of this one. */
-static gboolean
-allocate_remembered (DloralStream *s, GError **error)
-{
-  const DloralGraph *g = s->decode.graph;
-
-  for (int i = DLORAL_DECODE_MEMORY; i < g->n_bindings; i++) {
-    gpointer memory;
-
-    if (!allocate_bound (s, &memory, g, i, error))
-      return FALSE;
-    g_ptr_array_add (s->remembered[(i - DLORAL_DECODE_MEMORY) % 2], memory);
-  }
-  return TRUE;
-}
-
-static gboolean
-allocate_slots (DloralStream *s, GError **error)
-{
-  gsize lq_stride = (gsize) s->geo.width * 3;
-  gsize hr_stride = (gsize) s->geo.hr_width * 3;
-
-  s->n_slots = MAX (1, s->async_depth) + 1;
-  s->slots = g_new0 (Slot, s->n_slots);
-  for (int i = 0; i < s->n_slots; i++) {
-    DloralFrame *f = &s->slots[i].frame;
-
-    f->lq_stride = lq_stride;
-    f->hr_stride = hr_stride;
-    f->lq = allocate (s, lq_stride * s->geo.height, error);
-    f->hr = f->lq ? allocate (s, hr_stride * s->geo.hr_height, error) : NULL;
-    if (f->hr == NULL)
-      return FALSE;
-    g_queue_push_tail (&s->idle, &s->slots[i]);
-  }
-  return TRUE;
-}
+/* --- Streams ----------------------------------------------------------------- */
 
 static gboolean
 check_size (const DloralStreamParams *params, GError **error)
@@ -470,71 +194,6 @@ check_times (const DloralStreamParams *params, GError **error)
   return FALSE;
 }
 
-static void
-stream_clear (DloralStream *s)
-{
-  const DloralBackend *backend = s->model->backend;
-  Stage *stages[] = { &s->encode, &s->decode, &s->decode_first };
-
-  for (guint i = 0; i < G_N_ELEMENTS (stages); i++) {
-    if (stages[i]->plan)
-      backend->plan_free (stages[i]->plan);
-    dloral_graph_free (stages[i]->graph);
-    memset (stages[i], 0, sizeof *stages[i]);
-  }
-  g_clear_pointer (&s->restorer, dloral_restorer_free);
-  for (guint i = 0; i < s->memory->len; i++)
-    backend->free (s->model->device, s->memory->pdata[i]);
-  g_ptr_array_set_size (s->memory, 0);
-  g_ptr_array_set_size (s->remembered[0], 0);
-  g_ptr_array_set_size (s->remembered[1], 0);
-  s->memory_size = 0;
-  g_queue_clear (&s->idle);
-  g_clear_pointer (&s->slots, g_free);
-  s->n_slots = 0;
-}
-
-/* Everything that depends on the tiles' size. */
-static gboolean
-stream_build (DloralStream *s, const DloralStreamParams *params, int tile,
-    GError **error)
-{
-  s->geo.tile = tile;
-  s->geo.overlap = params->tile_overlap > 0 ? params->tile_overlap :
-      tile * DLORAL_TILE_OVERLAP / DLORAL_TILE_SIZE;
-  if (compile (s, &params->conditions, error) && allocate_arena (s, error) &&
-      allocate_state (s, error) && allocate_remembered (s, error) &&
-      allocate_slots (s, error))
-    return TRUE;
-  stream_clear (s);
-  return FALSE;
-}
-
-/* Smaller tiles need less memory, as long as it is theirs that counts. */
-static gboolean
-stream_build_to_fit (DloralStream *s, const DloralStreamParams *params,
-    GError **error)
-{
-  int tile = dloral_tiles_choose (&s->model->config, s->geo.latent_height,
-      s->geo.latent_width, params->tile_size);
-  GError *failure = NULL;
-
-  while (!stream_build (s, params, tile, &failure)) {
-    int smaller = params->tile_size > 0 ? 0 :
-        dloral_tiles_choose_smaller (s->geo.latent_height,
-        s->geo.latent_width, tile);
-
-    if (smaller == 0 ||
-        !g_error_matches (failure, DLORAL_ERROR, DLORAL_ERROR_MEMORY)) {
-      g_propagate_error (error, failure);
-      return FALSE;
-    }
-    g_clear_error (&failure);
-    tile = smaller;
-  }
-  return TRUE;
-}
-
 DloralStream *
 dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
     GError **error)
@@ -548,13 +207,14 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   s->async_depth = params->async_depth;
   s->scene_cut_threshold = params->scene_cut_threshold;
   s->memory = g_ptr_array_new ();
+  s->host_memory = g_ptr_array_new ();
   s->remembered[0] = g_ptr_array_new ();
   s->remembered[1] = g_ptr_array_new ();
   g_mutex_init (&s->lock);
   g_cond_init (&s->changed);
   dloral_scene_init (&s->scene, params->height, (gsize) params->width * 3);
   dloral_geometry_init (&s->geo, &model->config, params);
-  if (!stream_build_to_fit (s, params, error)) {
+  if (!dloral_stream_build (s, params, error)) {
     dloral_stream_free (s);
     return NULL;
   }
@@ -574,7 +234,8 @@ dloral_stream_set_conditions (DloralStream *s,
     return FALSE;
   /* Shapes are the same, so this holds; the arena is not the stream's to grow
    * while a frame is being computed in it. */
-  g_assert (dloral_restorer_get_arena_size (next) <= s->arena_size);
+  g_assert (dloral_restorer_get_arena_size (next) <=
+      s->restore_arena_size);
   g_mutex_lock (&s->lock);
   unused = s->next_restorer;
   s->next_restorer = next;
@@ -598,13 +259,12 @@ void
 dloral_stream_free (DloralStream *s)
 {
   stop_worker (s);
-  for (int i = 0; i < s->n_slots; i++)
-    g_clear_error (&s->slots[i].frame.error);
-  stream_clear (s);
+  dloral_stream_clear (s);
   dloral_restorer_free (s->next_restorer);
   g_queue_clear (&s->submitted);
-  g_queue_clear (&s->finished);
+  g_queue_clear (&s->issued);
   g_ptr_array_unref (s->memory);
+  g_ptr_array_unref (s->host_memory);
   g_ptr_array_unref (s->remembered[0]);
   g_ptr_array_unref (s->remembered[1]);
   dloral_scene_clear (&s->scene);
@@ -621,6 +281,20 @@ dloral_stream_get_memory (const DloralStream *s)
 }
 
 /* --- Looking inside -------------------------------------------------------- */
+
+/* f32 of the device's, whose queues have nothing left to do. */
+static float *
+dup_memory (DloralStream *s, gconstpointer memory, gsize n)
+{
+  const DloralBackend *backend = s->model->backend;
+  float *copy = g_new (float, n);
+
+  if (backend->download (s->queues[DOWNLOAD], copy, memory, n * sizeof *copy,
+          NULL) && backend->queue_finish (s->queues[DOWNLOAD], NULL))
+    return copy;
+  g_free (copy);
+  return NULL;
+}
 
 float *
 dloral_stream_dup_tensor (DloralStream *s, const char *name, int *h, int *w,
@@ -647,8 +321,7 @@ dloral_stream_dup_tensor (DloralStream *s, const char *name, int *h, int *w,
       *h = s->geo.latent_height;
       *w = s->geo.latent_width;
       *c = tensors[i].c;
-      return g_memdup2 (tensors[i].data,
-          (gsize) *h * *w * *c * sizeof (float));
+      return dup_memory (s, tensors[i].data, (gsize) *h * *w * *c);
     }
   return NULL;
 }
@@ -657,7 +330,7 @@ const DloralGraph *
 dloral_stream_profile (DloralStream *s, DloralStage stage, gboolean enable,
     const DloralOpTime **times)
 {
-  const Stage *own = stage == DLORAL_STAGE_ENCODE ? &s->encode : &s->decode;
+  const DloralCompiled *own = stage == DLORAL_STAGE_ENCODE ? &s->encode : &s->decode;
   int past = s->geo.window;
   DloralPlan *plan = stage == DLORAL_STAGE_RESTORE ?
       dloral_restorer_get_plan (s->restorer, past) : own->plan;

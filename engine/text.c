@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "model.h"
+#include "compute.h"
 #include "nets/clip.h"
 #include "tokenizer.h"
 
@@ -64,36 +64,16 @@ dloral_text_check (const DloralModel *model, GError **error)
   return g != NULL;
 }
 
-static gboolean
-run (const DloralModel *model, const DloralGraph *g, float *x, float *y,
-    GError **error)
-{
-  const DloralBackend *backend = model->backend;
-  DloralPlan *plan = backend->compile (model->device, g, error);
-  gpointer arena;
-  gboolean ok;
-
-  if (plan == NULL)
-    return FALSE;
-  arena = backend->alloc (model->device, backend->plan_get_arena_size (plan),
-      error);
-  ok = arena && backend->run (plan, arena, (gpointer[]) { x, y }, error);
-  if (arena)
-    backend->free (model->device, arena);
-  backend->plan_free (plan);
-  return ok;
-}
-
 /* All layers: from x [tokens][hidden_size] and back into it; y is scratch. */
 static gboolean
-run_layers (const DloralModel *model, float *x, float *y, GError **error)
+run_layers (DloralModel *model, float *x, float *y, GError **error)
 {
   gsize size = sizeof *x * model->config.tokenizer.max_length *
       model->config.text_encoder.hidden_size;
 
   for (int i = 0; i < model->config.text_encoder.num_hidden_layers; i++) {
     DloralGraph *g = build (model, i, 1, error);
-    gboolean ok = g && run (model, g, x, y, error);
+    gboolean ok = g && dloral_compute (model, g, x, NULL, y, error);
 
     dloral_graph_free (g);
     if (!ok)

@@ -25,6 +25,7 @@ typedef enum
   DLORAL_PRECISION_AUTO,        /* the fastest the device has: bf16, else f32 */
   DLORAL_PRECISION_F32,
   DLORAL_PRECISION_BF16,        /* f32 where the device has no bf16 */
+  DLORAL_PRECISION_F16,         /* likewise */
 } DloralPrecision;
 
 /* Correction of the result's colours against the upsampled input. */

@@ -32,6 +32,7 @@ gst_dloral_precision_get_type (void)
     {DLORAL_PRECISION_F32, "32-bit floating point", "f32"},
     {DLORAL_PRECISION_BF16, "bfloat16, or f32 where the device has none",
         "bf16"},
+    {DLORAL_PRECISION_F16, "16-bit floating point, likewise", "f16"},
     {0, NULL, NULL}
   };
 

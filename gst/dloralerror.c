@@ -26,12 +26,9 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
       *code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
       break;
     case DLORAL_ERROR_DEVICE:
+    case DLORAL_ERROR_DEVICE_LOST:
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_FAILED;
-      break;
-    case DLORAL_ERROR_NOT_FINITE:
-      *domain = GST_STREAM_ERROR;
-      *code = GST_STREAM_ERROR_FAILED;
       break;
     case DLORAL_ERROR_ARGUMENT:
       *domain = GST_LIBRARY_ERROR;

@@ -122,7 +122,8 @@ dloral_loader_describe_failure (const gchar * path, const GError * error)
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY))
     return g_strdup_printf ("There is not enough memory for the model \"%s\".",
         path);
-  if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE))
+  if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE)
+      || g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE_LOST))
     return g_strdup_printf ("The device cannot run the model \"%s\".", path);
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT))
     return g_strdup_printf ("The model \"%s\" has no tiny coder. Set the "
@@ -132,13 +133,25 @@ dloral_loader_describe_failure (const gchar * path, const GError * error)
       path);
 }
 
+/* What it was loaded for, and why not for something better. */
+static gchar *
+dloral_loader_describe_success (DloralModel * model)
+{
+  const gchar *note = dloral_model_get_device_note (model);
+
+  return g_strdup_printf ("Model loaded, %s in %s%s%s%s",
+      dloral_model_get_device_name (model),
+      dloral_model_get_precision_name (model), note ? " (" : "",
+      note ? note : "", note ? ")" : "");
+}
+
 static void
 dloral_loader_post_result (DloralLoader * loader, const gchar * path,
-    const GError * error)
+    DloralModel * model, const GError * error)
 {
-  if (!error) {
+  if (model) {
     dloral_loader_post_progress (loader, GST_PROGRESS_TYPE_COMPLETE,
-        g_strdup ("Model loaded"));
+        dloral_loader_describe_success (model));
     return;
   }
   dloral_loader_post_progress (loader, GST_PROGRESS_TYPE_ERROR,
@@ -186,7 +199,7 @@ dloral_loader_run (gpointer user_data)
   abandoned = loader->abandoned;
   g_mutex_unlock (&loader->lock);
   if (!abandoned)
-    dloral_loader_post_result (loader, path, error);
+    dloral_loader_post_result (loader, path, model, error);
   else
     dloral_loader_post_progress (loader, GST_PROGRESS_TYPE_CANCELED,
         g_strdup ("Loading was cancelled"));

@@ -9,6 +9,8 @@
 #define DEFAULT_DEVICE DLORAL_DEVICE_AUTO
 #define DEFAULT_PRECISION DLORAL_PRECISION_AUTO
 #define DEFAULT_THREADS 0
+#define DEFAULT_CUDA_DEVICE_ID (-1)
+#define DEFAULT_TUNE FALSE
 #define DEFAULT_ASYNC_DEPTH 2
 #define DEFAULT_COLOR_FIX DLORAL_COLOR_FIX_AUTO
 #define DEFAULT_VAE DLORAL_VAE_FULL
@@ -31,6 +33,8 @@ enum
   PROP_DEVICE,
   PROP_PRECISION,
   PROP_THREADS,
+  PROP_CUDA_DEVICE_ID,
+  PROP_TUNE,
   PROP_ASYNC_DEPTH,
   PROP_COLOR_FIX,
   PROP_VAE,
@@ -51,6 +55,8 @@ gst_dloral_init_settings (DloralSettings * settings)
     .device = DEFAULT_DEVICE,
     .precision = DEFAULT_PRECISION,
     .threads = DEFAULT_THREADS,
+    .cuda_device_id = DEFAULT_CUDA_DEVICE_ID,
+    .tune = DEFAULT_TUNE,
     .async_depth = DEFAULT_ASYNC_DEPTH,
     .color_fix = DEFAULT_COLOR_FIX,
     .vae = DEFAULT_VAE,
@@ -83,6 +89,12 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       break;
     case PROP_THREADS:
       settings->threads = g_value_get_uint (value);
+      break;
+    case PROP_CUDA_DEVICE_ID:
+      settings->cuda_device_id = g_value_get_int (value);
+      break;
+    case PROP_TUNE:
+      settings->tune = g_value_get_boolean (value);
       break;
     case PROP_ASYNC_DEPTH:
       settings->async_depth = g_value_get_uint (value);
@@ -175,6 +187,12 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
       break;
     case PROP_THREADS:
       g_value_set_uint (value, settings->threads);
+      break;
+    case PROP_CUDA_DEVICE_ID:
+      g_value_set_int (value, settings->cuda_device_id);
+      break;
+    case PROP_TUNE:
+      g_value_set_boolean (value, settings->tune);
       break;
     case PROP_ASYNC_DEPTH:
       g_value_set_uint (value, settings->async_depth);
@@ -271,6 +289,32 @@ gst_dloral_install_properties (GObjectClass * klass)
       g_param_spec_uint ("threads", "Threads",
           "Number of threads that compute on the CPU (0 = one for each core)",
           0, MAX_THREADS, DEFAULT_THREADS, ready));
+
+  /**
+   * GstDloral:cuda-device-id:
+   *
+   * Which of several NVIDIA GPUs computes; -1: the first.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_CUDA_DEVICE_ID,
+      g_param_spec_int ("cuda-device-id", "CUDA device ID",
+          "Which NVIDIA GPU computes (-1 = the first)", -1, G_MAXINT,
+          DEFAULT_CUDA_DEVICE_ID, ready));
+
+  /**
+   * GstDloral:tune:
+   *
+   * Time several implementations of each operation on the GPU and keep the
+   * fastest. The first start with a frame size takes minutes then; what was
+   * found is kept on disk.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_TUNE,
+      g_param_spec_boolean ("tune", "Tune",
+          "Time several implementations on the GPU and keep the fastest",
+          DEFAULT_TUNE, ready));
 
   /**
    * GstDloral:async-depth:

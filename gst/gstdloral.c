@@ -74,6 +74,8 @@ gst_dloral_start (GstBaseTransform * trans)
     .device = settings.device,
     .precision = settings.precision,
     .threads = settings.threads,
+    .cuda_device_id = settings.cuda_device_id,
+    .tune = settings.tune,
   };
   g_mutex_lock (&state->lock);
   state->settings = settings;

@@ -36,6 +36,8 @@ typedef struct
   DloralDeviceKind device;
   DloralPrecision precision;
   guint threads;
+  gint cuda_device_id;
+  gboolean tune;
   guint async_depth;
   DloralColorFix color_fix;
   DloralVae vae;

@@ -9,6 +9,7 @@
 #include "case.h"
 #include "check.h"
 #include "engine/dloral.h"
+#include "tests/device.h"
 
 /* bf16 against f32 in dB: random models amplify what a trained one does not. */
 #define MIN_PSNR_RANDOM 27
@@ -18,7 +19,9 @@ static DloralStream *
 open_stream (const char *path, DloralPrecision precision,
     const DloralStreamParams *params, DloralModel **model)
 {
-  DloralModelParams model_params = {.path = path,.precision = precision };
+  DloralModelParams model_params = {.path = path,
+    .device = test_get_device (),.precision = precision
+  };
   g_autoptr (GError) error = NULL;
   DloralStream *stream;
 
@@ -102,7 +105,7 @@ static gboolean
 have_bf16 (const char *path)
 {
   DloralModelParams params = {.path = path,
-    .precision = DLORAL_PRECISION_BF16
+    .device = test_get_device (),.precision = DLORAL_PRECISION_BF16
   };
   g_autoptr (GError) error = NULL;
   DloralModel *model = dloral_model_open (&params, &error);

@@ -5,6 +5,7 @@
  */
 #include "case.h"
 #include "check.h"
+#include "tests/device.h"
 
 #include <string.h>
 
@@ -38,7 +39,7 @@ require_case (const char *folder)
 static DloralModel *
 open_model (const AgreementCase *c)
 {
-  DloralModelParams params = {.path = c->model,
+  DloralModelParams params = {.path = c->model,.device = test_get_device (),
     .precision = DLORAL_PRECISION_F32
   };
   g_autoptr (GError) error = NULL;

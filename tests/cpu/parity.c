@@ -5,8 +5,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "harness.h"
-#include "reference.h"
+#include "tests/operators/compare.h"
 #include "cpu/device.h"
 #include "cpu/kernels/kernels.h"
 
@@ -15,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define RUNS 3
 
 static const char *const level_names[] = { "plain", "v3", "v4", "bf16" };
 static const char *const dtype_names[] = { "f32", "bf16" };
@@ -32,142 +29,12 @@ typedef struct
   DloralLevel level;
 } Test;
 
-/* --- comparison ----------------------------------------------------------- */
-
-static gboolean
-is_f32 (const DloralCase * c)
-{
-  for (int i = 0; i < c->op->n_src; i++)
-    if (c->op->src[i]->dtype == DLORAL_BF16)
-      return FALSE;
-  return c->op->dst->dtype != DLORAL_BF16;
-}
-
-/* Library operators may pack weights in the graph's type, whatever the types
- * of their tensors. */
-static double
-get_bound (const Test * test, const DloralCase * c)
-{
-  if (is_f32 (c) && (test->kind->kernels
-          || c->graph->act_dtype == DLORAL_F32))
-    return test->kind->bound_f32;
-  return test->kind->bound_bf16;
-}
-
-static gboolean
-is_visible (const DloralOp * op, gsize i)
-{
-  gsize pixel = i / op->dst->c;
-
-  return op->kind != DLORAL_OP_TO_PICTURE
-      || ((int) (pixel / op->dst->w) < op->u.to_picture.height
-      && (int) (pixel % op->dst->w) < op->u.to_picture.width);
-}
-
-/* Largest error as a share of the reference's value and root mean square
- * together. NaN where a value is not a number. */
-static double
-float_error (const DloralOp * op, const double *got, const double *want)
-{
-  gsize n = (gsize) op->dst->h * op->dst->w * op->dst->c;
-  double square = 0, worst = 0, scale;
-
-  for (gsize i = 0; i < n; i++)
-    square += want[i] * want[i];
-  scale = MAX (sqrt (square / n), 0.1);
-  for (gsize i = 0; i < n && !isnan (worst); i++) {
-    double error = fabs (got[i] - want[i]) / (fabs (want[i]) + scale);
-
-    if (!(error <= worst))
-      worst = error;
-  }
-  return worst;
-}
-
-/* Share of the samples that are one level off; infinite where one is further
- * off. One sample of any number may be. */
-static double
-byte_error (const DloralOp * op, const double *got, const double *want)
-{
-  gsize n = (gsize) op->dst->h * op->dst->w * op->dst->c, off = 0;
-
-  for (gsize i = 0; i < n; i++) {
-    if (got[i] == want[i] || !is_visible (op, i))
-      continue;
-    if (fabs (got[i] - want[i]) > 1)
-      return INFINITY;
-    off++;
-  }
-  return off > 1 ? (double) off / n : 0;
-}
-
-/* The error as a share of what is allowed; over 1 the test has failed. */
-static double
-check_result (const Test * test, const DloralHarness * h, const double *want,
-    guint32 seed)
-{
-  const DloralOp *op = h->c->op;
-  double *got = dloral_harness_read (h, op->dst);
-  double error = op->dst->dtype == DLORAL_U8 ? byte_error (op, got, want)
-      : float_error (op, got, want);
-  double bound = get_bound (test, h->c);
-
-  if (!(error <= bound)) {
-    char *text = dloral_case_describe (h->c);
-
-    g_test_message ("case %u: %s: error %g, at most %g allowed", seed, text,
-        error, bound);
-    g_free (text);
-    g_test_fail ();
-  }
-  g_free (got);
-  return error > 0 ? error / bound : 0;
-}
-
-/* --- tests ---------------------------------------------------------------- */
-
-static double *
-compute_reference (const DloralHarness * h)
-{
-  const DloralOp *op = h->c->op;
-  double *src[DLORAL_MAX_SRC], *want;
-
-  for (int i = 0; i < op->n_src; i++)
-    src[i] = dloral_harness_read (h, op->src[i]);
-  want = dloral_reference_run (op, (const double *const *) src);
-  for (int i = 0; i < op->n_src; i++)
-    g_free (src[i]);
-  return want;
-}
-
-/* The largest share of the allowed error in any run. */
-static double
-try_case (const Test * test, DloralDevice * device, guint32 seed)
-{
-  static const guint8 poisons[RUNS] = { 0xff, 0x00, 0xff };
-  DloralDtype act_dtype = dloral_cpu_backend.get_act_dtype (device);
-  DloralCase c;
-  DloralHarness h;
-  double *want, worst = 0;
-
-  dloral_case_init (&c, test->kind, act_dtype, seed);
-  dloral_harness_init (&h, &dloral_cpu_backend, device, &c, seed);
-  want = compute_reference (&h);
-  for (int run = 0; run < RUNS; run++) {
-    dloral_harness_run (&h, poisons[run]);
-    worst = MAX (worst, check_result (test, &h, want, seed));
-  }
-  g_free (want);
-  dloral_harness_clear (&h);
-  dloral_case_clear (&c);
-  return worst;
-}
-
 static DloralDevice *
 open_device (DloralPrecision precision, int threads)
 {
   GError *error = NULL;
-  DloralDevice *device = dloral_cpu_backend.open (precision, threads, &error);
+  DloralDevice *device = dloral_cpu_backend.open (&(DloralDeviceParams) {
+      .precision = precision, .threads = threads }, &error);
 
   g_assert_no_error (error);
   device->shared_work = 0;      /* the cases are small, and are to be shared */
@@ -185,48 +52,30 @@ test_kind (gconstpointer data)
     DloralDevice *device = open_device (test->precision, thread_counts[t]);
 
     for (int i = t; i < test->kind->count; i += G_N_ELEMENTS (thread_counts))
-      worst = MAX (worst, try_case (test, device,
-              1000 * test->kind->kind + i));
+      worst = MAX (worst, dloral_compare_case (&dloral_cpu_backend, device,
+              test->kind, i));
     dloral_cpu_backend.close (device);
   }
   g_test_message ("largest error: %.0f %% of the allowed", 100 * worst);
 }
 
-/* Pictures and what Pillow makes of them, four times as large: after the sizes
- * (two bytes) the one and then the other, until the file ends. */
 static void
 test_pillow (gconstpointer data)
 {
-  GError *error = NULL;
-  char *contents;
-  gsize size, at = 0;
   DloralDevice *device = open_device (DLORAL_PRECISION_F32, 2);
 
   g_assert_true (dloral_kernels_select (((const Test *) data)->level));
-  g_file_get_contents (TEST_DATA "/pillow-x4.bin", &contents, &size, &error);
-  g_assert_no_error (error);
-  while (at < size) {
-    int w = (guint8) contents[at], h = (guint8) contents[at + 1];
-    DloralCase c = {.graph = dloral_graph_new ("pillow", DLORAL_F32) };
-    DloralOp op = {.kind = DLORAL_OP_UPSAMPLE,.n_src = 1 };
-    DloralHarness harness;
+  dloral_compare_pillow (&dloral_cpu_backend, device);
+  dloral_cpu_backend.close (device);
+}
 
-    op.src[0] = dloral_graph_bind (c.graph, h, w, 3, DLORAL_U8);
-    op.dst = dloral_graph_bind (c.graph, 4 * h, 4 * w, 3, DLORAL_U8);
-    op.u.upsample.scale = 4;
-    dloral_graph_append (c.graph, &op);
-    dloral_graph_plan (c.graph);
-    c.op = c.graph->ops->pdata[0];
-    dloral_harness_init (&harness, &dloral_cpu_backend, device, &c, 1);
-    memcpy (harness.bindings[0], contents + at + 2, w * h * 3);
-    dloral_harness_run (&harness, 0xff);
-    g_assert_cmpmem (harness.bindings[1], w * h * 48,
-        contents + at + 2 + w * h * 3, w * h * 48);
-    dloral_harness_clear (&harness);
-    dloral_case_clear (&c);
-    at += 2 + w * h * 51;
-  }
-  g_free (contents);
+static void
+test_not_finite (gconstpointer data)
+{
+  DloralDevice *device = open_device (DLORAL_PRECISION_F32, 2);
+
+  g_assert_true (dloral_kernels_select (((const Test *) data)->level));
+  dloral_compare_not_finite (&dloral_cpu_backend, device);
   dloral_cpu_backend.close (device);
 }
 
@@ -280,8 +129,10 @@ add_tests (void)
         add_test (kind, p, level, dloral_op_kind_get_name (kind->kind),
             test_kind);
   }
-  for (DloralLevel level = 0; level <= best; level++)
+  for (DloralLevel level = 0; level <= best; level++) {
     add_test (NULL, FALSE, level, "pillow", test_pillow);
+    add_test (NULL, FALSE, level, "not-finite", test_not_finite);
+  }
 }
 
 /* --- times ---------------------------------------------------------------- */
@@ -318,7 +169,7 @@ time_case (DloralHarness * h, int threads)
     GError *error = NULL;
     double start = get_time (threads);
 
-    h->backend->run (h->plan, h->arena, h->bindings, &error);
+    h->backend->run (h->plan, h->queue, h->arena.device, h->bindings, &error);
     g_assert_no_error (error);
     best = MIN (best, get_time (threads) - start);
   }

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "engine/dloral.h"
+#include "tests/device.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -230,7 +231,8 @@ open_broken_model (const char *path, const char *tensor)
   g_autofree char *content = NULL, *key = g_strdup_printf ("\"%s\"", tensor);
   g_autofree char *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
   g_autofree char *broken = g_build_filename (folder, "model", NULL);
-  DloralModelParams params = { .path = broken };
+  DloralModelParams params = { .path = broken,
+    .device = test_get_device () };
   g_autoptr (GError) error = NULL;
   DloralModel *result;
   guint64 header;
@@ -299,7 +301,9 @@ test_not_finite (gconstpointer path)
 static void
 test_model_is_shared (gconstpointer path)
 {
-  DloralModelParams params = {.path = path };
+  DloralModelParams params = {.path = path,
+    .device = test_get_device ()
+  };
   GError *error = NULL;
   DloralModel *same = dloral_model_open (&params, &error), *other;
 
@@ -338,7 +342,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_assert_cmpint (argc, ==, 3);
   vae = g_str_equal (argv[2], "tiny") ? DLORAL_VAE_TINY : DLORAL_VAE_FULL;
-  model = dloral_model_open (&(DloralModelParams) { .path = argv[1] }, &error);
+  model = dloral_model_open (&(DloralModelParams) { .path = argv[1],
+      .device = test_get_device () }, &error);
   g_assert_no_error (error);
   g_test_add_func ("/stream/depths-agree", test_depths_agree);
   g_test_add_func ("/stream/past", test_past);

@@ -6,6 +6,7 @@
  */
 #include "corpus.h"
 #include "engine/text.h"
+#include "tests/device.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static DloralModel *
 open_model (const char *path, GError **error)
 {
   return dloral_model_open (&(DloralModelParams) { .path = path,
+      .device = test_get_device (),
       .precision = DLORAL_PRECISION_F32 }, error);
 }
 

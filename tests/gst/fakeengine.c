@@ -115,6 +115,12 @@ dloral_model_get_precision_name (const DloralModel * model)
   return "u8";
 }
 
+const char *
+dloral_model_get_device_note (const DloralModel * model)
+{
+  return NULL;
+}
+
 gboolean
 dloral_model_has_text_encoder (const DloralModel * model)
 {

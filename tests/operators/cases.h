@@ -29,7 +29,7 @@ typedef struct
   /* Largest error, as a share of the value and of the result's root mean
    * square together, where all tensors are f32 and otherwise. Bytes: share of
    * samples that may be one level off. */
-  double bound_f32, bound_bf16;
+  double bound_f32, bound_half;
 } DloralCaseKind;
 
 extern const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS];

@@ -10,15 +10,24 @@
 
 G_BEGIN_DECLS
 
+/* Device memory between guards, and its image on the host. */
+typedef struct
+{
+  gpointer device;
+  guint8 *host;
+  gsize size;                   /* without the guards */
+} DloralBuffer;
+
 typedef struct
 {
   const DloralBackend *backend;
   DloralDevice *device;
   const DloralCase *c;
   DloralPlan *plan;
-  gpointer arena;
-  gsize arena_size;
-  gpointer *bindings;           /* [n_bindings], sources filled */
+  DloralQueue *queue;
+  DloralBuffer arena;
+  DloralBuffer *buffers;        /* [n_bindings], sources filled */
+  gpointer *bindings;           /* [n_bindings], of the device */
 } DloralHarness;
 
 /* Compiles the case and fills its sources with noise; fails the test when the
@@ -27,9 +36,13 @@ void dloral_harness_init (DloralHarness * h, const DloralBackend * backend,
     DloralDevice * device, const DloralCase * c, guint32 seed);
 void dloral_harness_clear (DloralHarness * h);
 
-/* Writes `poison` all over the result and the arena, runs, and checks that
+/* Writes `poison` all over the results and the arena, runs, and checks that
  * nothing outside them and no source was written. */
 void dloral_harness_run (DloralHarness * h, guint8 poison);
+
+/* The host's image of a bound tensor: what the next run starts from, what the
+ * last one left. */
+gpointer dloral_harness_get (const DloralHarness * h, int binding);
 
 /* Values of a bound tensor in a new array. */
 double *dloral_harness_read (const DloralHarness * h, const DloralTensor * t);

@@ -402,6 +402,7 @@ build_to_picture (DloralCase * c, DloralOp * op, GRand * rand)
   c->offset[0] = 0.2;
   add_src (c, op, h * patch, w * patch, 3, DLORAL_U8);
   set_dst (c, op, h * patch, w * patch, 3, DLORAL_U8);
+  op->u.to_picture.finite = dloral_graph_bind (c->graph, 1, 1, 1, DLORAL_U8);
 }
 
 /* bf16 keeps 8 bits: rounding a value once costs up to 0.002 of it. */
@@ -636,6 +637,7 @@ typical_to_picture (DloralCase * c, DloralOp * op, DloralColorFix color_fix)
   add_src (c, op, LATENT_H, LATENT_W, 192, c->graph->act_dtype);
   add_src (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
   set_dst (c, op, 4 * LQ_H, 4 * LQ_W, 3, DLORAL_U8);
+  op->u.to_picture.finite = dloral_graph_bind (c->graph, 1, 1, 1, DLORAL_U8);
   c->scale[0] = 0.3;
 }
 

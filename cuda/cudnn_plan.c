@@ -1,0 +1,371 @@
+/* From a graph to its plan: one made before, one on disk, or the first engine of
+ * cuDNN's heuristics that will do; the fastest of several where that is asked.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cudnn_private.h"
+
+#include <math.h>
+
+#define MAX_NOTES 16
+#define MAX_CONFIGS 64
+
+/* How many plans are timed, and bytes that none may want of the device. */
+#define MAX_TIMED 6
+#define MAX_WORKSPACE ((gint64) 256 << 20)
+
+/* --- One plan ------------------------------------------------------------------ */
+
+DloralCudnnPlan *
+dloral_cudnn_plan_wrap (DloralCudnn *cudnn, cudnnBackendDescriptor_t plan,
+    const char *description, GError **error)
+{
+  int64_t workspace = 0, n = 0;
+  DloralCudnnPlan *p;
+
+  if (!dloral_cudnn_check (cudnn->api, cudnn->api->cudnnBackendGetAttribute
+          (plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
+              &n, &workspace), "plan's workspace", error)) {
+    cudnn->api->cudnnBackendDestroyDescriptor (plan);
+    return NULL;
+  }
+  p = g_new0 (DloralCudnnPlan, 1);
+  p->cudnn = cudnn;
+  p->references = 1;
+  p->plan = plan;
+  p->workspace = workspace;
+  p->description = g_strdup (description);
+  return p;
+}
+
+/* Of a plan that nobody else knows. */
+static void
+plan_destroy (DloralCudnnPlan *p)
+{
+  p->cudnn->api->cudnnBackendDestroyDescriptor (p->plan);
+  g_free (p->key);
+  g_free (p->description);
+  g_free (p);
+}
+
+void
+dloral_cudnn_plan_free (DloralCudnnPlan *p)
+{
+  DloralCudnn *cudnn;
+  gboolean last;
+
+  if (p == NULL)
+    return;
+  cudnn = p->cudnn;
+  g_mutex_lock (&cudnn->lock);
+  last = --p->references == 0;
+  if (last)
+    g_hash_table_remove (cudnn->plans, p->key);
+  g_mutex_unlock (&cudnn->lock);
+  if (last)
+    plan_destroy (p);
+}
+
+gsize
+dloral_cudnn_plan_get_workspace (const DloralCudnnPlan *p)
+{
+  return p->workspace;
+}
+
+const char *
+dloral_cudnn_plan_describe (const DloralCudnnPlan *p)
+{
+  return p->description;
+}
+
+/* --- Choosing an engine -------------------------------------------------------- */
+
+/* The engine of a configuration: its number, and whether its results are what
+ * the graph asks for. */
+static gboolean
+inspect (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
+    gint64 *number)
+{
+  const DloralCudnnApi *api = g->cudnn->api;
+  cudnnBackendDescriptor_t engine = NULL;
+  cudnnBackendNumericalNote_t notes[MAX_NOTES];
+  int64_t n = 0, n_notes = 0;
+  gboolean fits = TRUE;
+
+  if (api->cudnnBackendCreateDescriptor (CUDNN_BACKEND_ENGINE_DESCRIPTOR,
+          &engine) != CUDNN_STATUS_SUCCESS)
+    return FALSE;
+  if (api->cudnnBackendGetAttribute (config, CUDNN_ATTR_ENGINECFG_ENGINE,
+          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine)
+      != CUDNN_STATUS_SUCCESS || api->cudnnBackendGetAttribute (engine,
+          CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, number)
+      != CUDNN_STATUS_SUCCESS || api->cudnnBackendGetAttribute (engine,
+          CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+          MAX_NOTES, &n_notes, notes) != CUDNN_STATUS_SUCCESS)
+    fits = FALSE;
+  for (int i = 0; i < MIN (n_notes, MAX_NOTES); i++)
+    if (notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION
+        || notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
+        || (g->exact && (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE
+                || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
+      fits = FALSE;
+  api->cudnnBackendDestroyDescriptor (engine);
+  return fits;
+}
+
+static DloralCudnnPlan *
+make_plan (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
+    gint64 engine, GError **error)
+{
+  const DloralCudnnApi *api = g->cudnn->api;
+  cudnnBackendDescriptor_t plan = NULL;
+  g_autofree char *description =
+      g_strdup_printf ("engine %" G_GINT64_FORMAT, engine);
+  cudnnStatus_t status = api->cudnnBackendCreateDescriptor
+      (CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan);
+
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendSetAttribute (plan,
+        CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config);
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendSetAttribute (plan,
+        CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+        &g->cudnn->device);
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendFinalize (plan);
+  if (dloral_cudnn_check (api, status, "plan", error))
+    return dloral_cudnn_plan_wrap (g->cudnn, plan, description, error);
+  if (plan)
+    api->cudnnBackendDestroyDescriptor (plan);
+  return NULL;
+}
+
+/* The better one of two plans, frees the other. `seconds` is the first one's. */
+static DloralCudnnPlan *
+keep_faster (const DloralCudnnGraph *g, DloralCudnnPlan *best,
+    DloralCudnnPlan *next, double *seconds)
+{
+  double time = dloral_cudnn_time (next, g->memory);
+
+  if (best && !(time < *seconds)) {
+    plan_destroy (next);
+    return best;
+  }
+  if (best)
+    plan_destroy (best);
+  *seconds = time;
+  return next;
+}
+
+/* The first configuration that makes a plan, or the fastest of the first few. */
+static DloralCudnnPlan *
+choose (const DloralCudnnGraph *g, int n,
+    const cudnnBackendDescriptor_t *configs, GError **error)
+{
+  gboolean tune = g->cudnn->tune && g->cudnn->driver;
+  DloralCudnnPlan *best = NULL;
+  double seconds = INFINITY;
+
+  for (int i = 0, timed = 0; i < n && timed < MAX_TIMED; i++) {
+    DloralCudnnPlan *plan;
+    gint64 engine = -1;
+
+    if (!inspect (g, configs[i], &engine))
+      continue;
+    plan = make_plan (g, configs[i], engine, error && *error ? NULL : error);
+    if (plan && plan->workspace > MAX_WORKSPACE) {
+      plan_destroy (plan);
+      continue;
+    }
+    if (plan && !tune) {
+      best = plan;
+      break;
+    }
+    if (plan) {
+      best = keep_faster (g, best, plan, &seconds);
+      timed++;
+    }
+  }
+  if (best)
+    g_clear_error (error);
+  return best;
+}
+
+/* The configurations that cuDNN proposes, best first. */
+static int
+propose (DloralCudnnGraph *g, cudnnBackendDescriptor_t graph,
+    cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t *configs)
+{
+  const DloralCudnnApi *api = g->cudnn->api;
+  cudnnBackendDescriptor_t h = dloral_cudnn_graph_make (g,
+      CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  int64_t n = 0;
+
+  dloral_cudnn_graph_set (g, h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+      CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+  dloral_cudnn_graph_set (g, h, CUDNN_ATTR_ENGINEHEUR_MODE,
+      CUDNN_TYPE_HEUR_MODE, 1, &mode);
+  dloral_cudnn_graph_set (g, h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+      CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->cudnn->device);
+  dloral_cudnn_graph_close (g, h);
+  if (g->error || api->cudnnBackendGetAttribute (h,
+          CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n,
+          NULL) != CUDNN_STATUS_SUCCESS)
+    return 0;
+  n = MIN (n, MAX_CONFIGS);
+  for (int i = 0; i < n; i++)
+    configs[i] = dloral_cudnn_graph_make (g,
+        CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  if (g->error || n == 0 || api->cudnnBackendGetAttribute (h,
+          CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, &n,
+          configs) != CUDNN_STATUS_SUCCESS)
+    return 0;
+  return (int) MIN (n, MAX_CONFIGS);
+}
+
+static cudnnBackendDescriptor_t
+close_graph (DloralCudnnGraph *g)
+{
+  cudnnBackendDescriptor_t d = dloral_cudnn_graph_make (g,
+      CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+
+  dloral_cudnn_graph_set (g, d, CUDNN_ATTR_OPERATIONGRAPH_OPS,
+      CUDNN_TYPE_BACKEND_DESCRIPTOR, g->operations->len, g->operations->data);
+  dloral_cudnn_graph_close (g, d);
+  return d;
+}
+
+/* One mode after the other, since a failure of one (which it has where it knows
+ * no engine) says nothing of the other. */
+static DloralCudnnPlan *
+find_engine (DloralCudnnGraph *g, GError **error)
+{
+  static const cudnnBackendHeurMode_t modes[] = {
+    CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK
+  };
+  cudnnBackendDescriptor_t configs[MAX_CONFIGS];
+  cudnnBackendDescriptor_t graph = close_graph (g);
+  DloralCudnnPlan *plan = NULL;
+  GError *failure = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (modes) && !plan && graph && !g->error;
+      i++) {
+    int n = propose (g, graph, modes[i], configs);
+
+    plan = choose (g, n, configs, failure ? NULL : &failure);
+    if (g->error && failure == NULL)
+      failure = g_steal_pointer (&g->error);
+    g_clear_error (&g->error);
+  }
+  if (plan)
+    g_clear_error (&failure);
+  else if (g->error)
+    g_propagate_error (error, g_steal_pointer (&g->error));
+  else if (failure)
+    g_propagate_error (error, g_steal_pointer (&failure));
+  else
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+        "cuda: cuDNN has no engine for: %s", g->text->str);
+  g_clear_error (&failure);
+  return plan;
+}
+
+/* --- Finishing a graph --------------------------------------------------------- */
+
+static void
+graph_free (DloralCudnnGraph *g)
+{
+  for (guint i = g->descriptors->len; i-- > 0;)
+    g->cudnn->api->cudnnBackendDestroyDescriptor (g->descriptors->pdata[i]);
+  g_ptr_array_unref (g->descriptors);
+  g_ptr_array_unref (g->tensors);
+  g_array_unref (g->operations);
+  g_array_unref (g->memory);
+  g_string_free (g->text, TRUE);
+  g_clear_error (&g->error);
+  g_free (g);
+}
+
+/* With the lock held: who else wants this plan meanwhile waits for it. */
+static DloralCudnnPlan *
+find_plan (DloralCudnnGraph *g, GError **error)
+{
+  DloralCudnn *cudnn = g->cudnn;
+  DloralCudnnPlan *plan = g_hash_table_lookup (cudnn->plans, g->text->str);
+
+  if (plan) {
+    plan->references++;
+    return plan;
+  }
+  plan = dloral_cudnn_cache_load (cudnn, g->text->str);
+  if (plan == NULL) {
+    plan = find_engine (g, error);
+    if (plan)
+      dloral_cudnn_cache_store (plan, g->text->str);
+  }
+  if (plan) {
+    plan->key = g_strdup (g->text->str);
+    g_hash_table_insert (cudnn->plans, plan->key, plan);
+  }
+  return plan;
+}
+
+DloralCudnnPlan *
+dloral_cudnn_graph_finish (DloralCudnnGraph *g, GError **error)
+{
+  DloralCudnnPlan *plan = NULL;
+
+  if (g->error) {
+    g_propagate_error (error, g_steal_pointer (&g->error));
+  } else {
+    g_mutex_lock (&g->cudnn->lock);
+    plan = find_plan (g, error);
+    g_mutex_unlock (&g->cudnn->lock);
+  }
+  graph_free (g);
+  return plan;
+}
+
+/* --- Running ------------------------------------------------------------------- */
+
+static cudnnStatus_t
+set_pack (const DloralCudnnApi *api, cudnnBackendDescriptor_t pack, int n,
+    const gint64 *uids, gpointer const *addresses, gpointer workspace)
+{
+  cudnnStatus_t status = api->cudnnBackendSetAttribute (pack,
+      CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uids);
+
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendSetAttribute (pack,
+        CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n,
+        addresses);
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendSetAttribute (pack,
+        CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+  return status == CUDNN_STATUS_SUCCESS ? api->cudnnBackendFinalize (pack) :
+      status;
+}
+
+gboolean
+dloral_cudnn_plan_run (const DloralCudnnPlan *p, cudnnHandle_t handle, int n,
+    const gint64 *uids, gpointer const *addresses, gpointer workspace,
+    GError **error)
+{
+  const DloralCudnnApi *api = p->cudnn->api;
+  cudnnBackendDescriptor_t pack = NULL;
+  cudnnStatus_t status = api->cudnnBackendCreateDescriptor
+      (CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
+
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = set_pack (api, pack, n, uids, addresses, workspace);
+  if (status == CUDNN_STATUS_SUCCESS)
+    status = api->cudnnBackendExecute (handle, p->plan, pack);
+  if (!dloral_cudnn_check (api, status, "cudnnBackendExecute", error)) {
+    if (pack)
+      api->cudnnBackendDestroyDescriptor (pack);
+    return FALSE;
+  }
+  api->cudnnBackendDestroyDescriptor (pack);
+  return TRUE;
+}

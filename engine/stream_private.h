@@ -1,0 +1,104 @@
+/* Inside of a stream, for the files that make it: stream.c is the ring of frames
+ * that callers see, stream_frame.c what is done to one frame, stream_build.c
+ * memory and plans.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "restorer.h"
+#include "scene.h"
+#include "stream.h"
+
+G_BEGIN_DECLS
+
+/* What is done to a frame, in this order, each in a queue. */
+typedef enum
+{
+  UPLOAD, ENCODE, RESTORE, DECODE, DOWNLOAD,
+  N_STEPS
+} DloralStep;
+
+typedef struct
+{
+  DloralFrame frame;            /* first: the caller's view of the slot */
+  guint epoch;                  /* of the flush it was submitted under */
+  gboolean in_flight;           /* until waited for */
+  DloralEvent *begun[N_STEPS], *done[N_STEPS];
+  /* Device memory; lq and out are the frame's own where there is no other. */
+  gpointer lq, out;             /* out: and one byte, whether it is finite */
+  gpointer hr, x0;
+  DloralRestorer *retired;      /* the last frame to use it is this one's
+                                 * predecessor */
+} DloralSlot;
+
+typedef struct
+{
+  DloralGraph *graph;
+  DloralPlan *plan;
+} DloralCompiled;
+
+struct _DloralStream
+{
+  DloralModel *model;
+  DloralGeometry geo;
+  int async_depth;
+  double scene_cut_threshold;
+
+  /* Compiled stages; device memory. Touched by whoever computes. */
+  DloralCompiled encode, decode;
+  DloralCompiled decode_first;          /* without a past; if the decoder remembers */
+  DloralRestorer *restorer;
+  GPtrArray *memory, *host_memory;      /* of the device's, for freeing */
+  gsize memory_size;
+  DloralQueue *queues[N_STEPS];
+  gpointer arenas[N_STEPS];     /* of the stages; one for all where they never
+                                 * run beside each other */
+  gsize restore_arena_size;
+  gpointer flow, aligned, fused, x0;    /* x0: of the frame issued last */
+  gpointer *small, *latent;     /* [n_latents] */
+  int n_latents;
+  int current;                  /* index into small, latent */
+  int n_past;                   /* frames of this scene before, in the ring */
+  /* What the decoder remembers, one an entry, of the frame before and of this
+   * one in turn; owned by `memory`. */
+  GPtrArray *remembered[2];
+  int remembering;              /* which of them is this frame's */
+  gboolean remembers;           /* the other one is the frame's before */
+  gboolean have_flow;           /* of the last frame */
+  DloralScene scene;
+
+  /* The ring, under the lock. */
+  GMutex lock;
+  GCond changed;
+  DloralSlot *slots;
+  int n_slots;
+  GQueue idle, submitted, issued;       /* DloralSlot */
+  guint epoch;
+  gboolean forget, flushing, stopping;
+  DloralRestorer *next_restorer;        /* NULL: none is waiting */
+  GThread *worker;              /* NULL where async_depth is 0 */
+};
+
+/* Bytes of a picture on the HR grid. */
+gsize dloral_stream_get_hr_size (const DloralStream * s);
+
+/* Everything that depends on the frame's size, in tiles that fit; or none of it,
+ * and FALSE. */
+gboolean dloral_stream_build (DloralStream * s,
+    const DloralStreamParams * params, GError ** error);
+void dloral_stream_clear (DloralStream * s);
+
+/* Gives the frame's steps to their queues. forget: it has no past. One thread at
+ * a time, without the lock. */
+void dloral_stream_issue (DloralStream * s, DloralSlot * slot,
+    gboolean forget);
+
+/* Waits for an issued frame and fills in what is known only then. Without the
+ * lock. */
+void dloral_stream_settle (DloralStream * s, DloralSlot * slot);
+
+/* Returns when nothing of the slot is in use any more. */
+void dloral_slot_wait (DloralStream * s, DloralSlot * slot, GError ** error);
+
+G_END_DECLS

@@ -1,0 +1,88 @@
+/* Every operator of the CUDA backend against its float64 reference, on a GPU or,
+ * with the libraries of on_cpu/ in the place of CUDA's, without one.
+ *
+ *   parity [-p /conv …]
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "tests/operators/compare.h"
+
+/* What one test tries. */
+typedef struct
+{
+  const DloralCaseKind *kind;   /* NULL: pictures that Pillow enlarged */
+  DloralPrecision precision;
+} Test;
+
+static const struct
+{
+  const char *name;
+  DloralPrecision precision;
+} precisions[] = {
+  { "f32", DLORAL_PRECISION_F32 },
+  { "bf16", DLORAL_PRECISION_BF16 },
+  { "f16", DLORAL_PRECISION_F16 },
+};
+
+static DloralDevice *
+open_device (DloralPrecision precision)
+{
+  const DloralDeviceParams params = { .precision = precision, .ordinal = -1 };
+  GError *error = NULL;
+  DloralDevice *device = dloral_cuda_backend.open (&params, &error);
+
+  g_assert_no_error (error);
+  return device;
+}
+
+static void
+test_kind (gconstpointer data)
+{
+  const Test *test = data;
+  DloralDevice *device = open_device (test->precision);
+  double worst = 0;
+
+  for (int i = 0; i < test->kind->count; i++)
+    worst = MAX (worst, dloral_compare_case (&dloral_cuda_backend, device,
+            test->kind, i));
+  dloral_cuda_backend.close (device);
+  g_test_message ("largest error: %.0f %% of the allowed", 100 * worst);
+}
+
+static void
+test_pillow (void)
+{
+  DloralDevice *device = open_device (DLORAL_PRECISION_F32);
+
+  dloral_compare_pillow (&dloral_cuda_backend, device);
+  dloral_cuda_backend.close (device);
+}
+
+static void
+test_not_finite (void)
+{
+  DloralDevice *device = open_device (DLORAL_PRECISION_F32);
+
+  dloral_compare_not_finite (&dloral_cuda_backend, device);
+  dloral_cuda_backend.close (device);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  for (int k = 0; k < DLORAL_N_OPS; k++)
+    for (guint p = 0; p < G_N_ELEMENTS (precisions); p++) {
+      const DloralCaseKind *kind = &dloral_case_kinds[k];
+      Test *test = g_new (Test, 1);
+      g_autofree char *path = g_strdup_printf ("/%s/%s",
+          dloral_op_kind_get_name (kind->kind), precisions[p].name);
+
+      test->kind = kind;
+      test->precision = precisions[p].precision;
+      g_test_add_data_func_full (path, test, test_kind, g_free);
+    }
+  g_test_add_func ("/pillow", test_pillow);
+  g_test_add_func ("/not-finite", test_not_finite);
+  return g_test_run ();
+}

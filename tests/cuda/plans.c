@@ -1,0 +1,244 @@
+/* Every graph of a model of Stable Diffusion 2.1's size, compiled by the real cuDNN
+ * for GPUs that are not there. What it accepts is written as a table.
+ *
+ *   plans HEADER DEVICE.json WIDTHxHEIGHT full|tiny
+ *
+ * HEADER is the model file's (data/sd21.json.gz); the size is the picture's. The
+ * operators are the backend's own; only the driver under them is one that does
+ * nothing, and weights are not read.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cuda/op.h"
+#include "cuda/plan.h"
+#include "engine/stages.h"
+
+#include <gio/gio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- A driver that does nothing, in the place of the driver's ------------------- */
+
+static CUresult
+do_nothing (void)
+{
+  return CUDA_SUCCESS;
+}
+
+static DloralDriver *
+make_driver (void)
+{
+  DloralDriver *driver = g_new0 (DloralDriver, 1);
+
+#define SET(name) \
+  driver->name = (__typeof__ (driver->name)) (void (*) (void)) do_nothing;
+  DLORAL_DRIVER_FUNCTIONS (SET)
+#undef SET
+  return driver;
+}
+
+/* Instead of the backend's: an address that nobody reads. */
+DloralCudaWeights *
+dloral_cuda_weights_new (const DloralDriver *driver)
+{
+  return NULL;
+}
+
+void
+dloral_cuda_weights_free (DloralCudaWeights *weights)
+{
+}
+
+CUdeviceptr
+dloral_cuda_weights_get (DloralCudaWeights *weights,
+    const DloralWeight *weight, DloralDtype dtype, DloralLayout layout,
+    GError **error)
+{
+  return 256;
+}
+
+void
+dloral_cuda_weights_release (DloralCudaWeights *weights, CUdeviceptr packed)
+{
+}
+
+static DloralDevice *
+make_device (const char *json_path)
+{
+  DloralDevice *device = g_new0 (DloralDevice, 1);
+  g_autofree char *json = NULL;
+  GError *error = NULL;
+
+  g_file_get_contents (json_path, &json, NULL, &error);
+  g_assert_no_error (error);
+  device->driver = make_driver ();
+  device->n_multiprocessors = 132;
+  device->max_shared = 99 * 1024;
+  device->act_dtype = DLORAL_BF16;
+  device->modules = g_ptr_array_new ();
+  g_ptr_array_add (device->modules, NULL);
+  device->cudnn = dloral_cudnn_new (NULL, json, NULL, FALSE, &error);
+  g_assert_no_error (error);
+  return device;
+}
+
+/* --- A model without numbers ------------------------------------------------------ */
+
+static GBytes *
+read_header (const char *path)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GConverter) unzip = G_CONVERTER (g_zlib_decompressor_new
+      (G_ZLIB_COMPRESSOR_FORMAT_GZIP));
+  g_autoptr (GOutputStream) out = g_memory_output_stream_new_resizable ();
+  g_autoptr (GFileInputStream) in = NULL;
+  g_autoptr (GInputStream) text = NULL;
+  GError *error = NULL;
+
+  in = g_file_read (file, NULL, &error);
+  g_assert_no_error (error);
+  text = g_converter_input_stream_new (G_INPUT_STREAM (in), unzip);
+  g_output_stream_splice (out, text, G_OUTPUT_STREAM_SPLICE_CLOSE_TARGET, NULL,
+      &error);
+  g_assert_no_error (error);
+  return g_memory_output_stream_steal_as_bytes (G_MEMORY_OUTPUT_STREAM (out));
+}
+
+/* Where the last tensor ends. */
+static guint64
+get_data_size (const char *header, gsize size)
+{
+  const char *last = g_strrstr_len (header, size, "\"data_offsets\": [");
+
+  g_assert_nonnull (last);
+  return g_ascii_strtoull (strchr (last, ',') + 1, NULL, 10);
+}
+
+/* A sparse file: the header, and a hole as long as the data. */
+static char *
+write_model (const char *header_path)
+{
+  g_autoptr (GBytes) header = read_header (header_path);
+  gsize size;
+  const char *text = g_bytes_get_data (header, &size);
+  guint64 length = GUINT64_TO_LE (size);
+  char *path;
+  int file = g_file_open_tmp ("sd21-XXXXXX.safetensors", &path, NULL);
+
+  g_assert_cmpint (file, >=, 0);
+  g_assert_cmpint (write (file, &length, sizeof length), ==, sizeof length);
+  g_assert_cmpint (write (file, text, size), ==, (gssize) size);
+  g_assert_cmpint (ftruncate (file, sizeof length + size
+          + get_data_size (text, size)), ==, 0);
+  close (file);
+  return path;
+}
+
+static DloralDtype
+get_act_dtype (DloralDevice *device)
+{
+  return device->act_dtype;
+}
+
+static const DloralBackend backend = { "cuda",.get_act_dtype = get_act_dtype };
+
+static void
+open_model (DloralModel *model, const char *header_path, DloralDevice *device)
+{
+  g_autofree char *path = write_model (header_path);
+  GError *error = NULL;
+
+  memset (model, 0, sizeof *model);
+  model->file = dloral_safetensors_open (path, &error);
+  g_assert_no_error (error);
+  unlink (path);
+  dloral_config_read (&model->config, model->file, &error);
+  g_assert_no_error (error);
+  model->tokens = 77;
+  model->backend = &backend;
+  model->device = device;
+}
+
+/* --- The table -------------------------------------------------------------------- */
+
+static char *
+describe (const DloralOp *op)
+{
+  GString *text = g_string_new (dloral_op_kind_get_name (op->kind));
+
+  if (op->kind == DLORAL_OP_CONV)
+    g_string_append_printf (text, " %dx%d/%d", op->weight->kh, op->weight->kw,
+        op->u.conv.stride);
+  for (int i = 0; i < op->n_src; i++)
+    g_string_append_printf (text, "%s%dx%dx%d %s", i ? ", " : " ",
+        op->src[i]->h, op->src[i]->w, op->src[i]->c,
+        op->src[i]->dtype == DLORAL_F32 ? "f32" : "bf16");
+  g_string_append_printf (text, " → %d %s", op->dst->c,
+      op->dst->dtype == DLORAL_F32 ? "f32" : "bf16");
+  return g_string_free (text, FALSE);
+}
+
+/* Prints each operator of cuDNN's once; returns how many our kernels stood in for. */
+static int
+compile (DloralDevice *device, DloralGraph *graph, GHashTable *seen)
+{
+  GError *error = NULL;
+  DloralPlan *plan = dloral_cuda_compile (device, graph, &error);
+  int own = 0;
+
+  g_assert_no_error (error);
+  for (guint i = 0; i < graph->ops->len; i++) {
+    const DloralOp *op = graph->ops->pdata[i];
+    const char *how = dloral_cuda_plan_describe (plan, i);
+    char *text;
+
+    if (op->kind > DLORAL_OP_LINEAR && op->kind != DLORAL_OP_ATTENTION)
+      continue;
+    text = describe (op);
+    own += strstr (how, "own") != NULL;
+    if (g_hash_table_add (seen, text))
+      printf ("| %s | %s | %s |\n", graph->name, text, how);
+  }
+  dloral_cuda_plan_free (plan);
+  dloral_graph_free (graph);
+  return own;
+}
+
+int
+main (int argc, char **argv)
+{
+  const double strengths[] = { 1, 1 };
+  DloralStreamParams params = { DLORAL_STREAM_DEFAULTS };
+  GHashTable *seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+      NULL);
+  DloralDevice *device;
+  DloralModel model;
+  DloralGeometry geo;
+  GError *error = NULL;
+  int own;
+
+  if (argc != 5 || sscanf (argv[3], "%dx%d", &params.width, &params.height)
+      != 2) {
+    fprintf (stderr, "plans HEADER DEVICE.json WIDTHxHEIGHT full|tiny\n");
+    return 2;
+  }
+  device = make_device (argv[2]);
+  open_model (&model, argv[1], device);
+  params.width /= model.config.scale;
+  params.height /= model.config.scale;
+  params.vae = g_str_equal (argv[4], "tiny") ? DLORAL_VAE_TINY :
+      DLORAL_VAE_FULL;
+  dloral_geometry_init (&geo, &model.config, &params);
+  own = compile (device, dloral_encode_graph (&model, &geo, &error), seen);
+  own += compile (device, dloral_restore_graph (&model, &geo, strengths, 1,
+          &error), seen);
+  own += compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+      seen);
+  g_assert_no_error (error);
+  g_hash_table_unref (seen);
+  fprintf (stderr, "%s, %s, %s: %d operators not by cuDNN alone\n", argv[2],
+      argv[3], argv[4], own);
+  return 0;
+}
