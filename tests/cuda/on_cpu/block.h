@@ -30,7 +30,11 @@ struct Random
   }
 
   /* 0 … n - 1 */
-  uint64_t next_below (uint64_t n) { return (next () >> 16) % n; }
+  uint64_t
+  next_below (uint64_t n)
+  {
+    return uint64_t (static_cast<unsigned __int128> (next ()) * n >> 64);
+  }
 };
 
 class Block;

@@ -75,7 +75,7 @@ struct dim3
 namespace on_cpu
 {
 
-/* A thread's stack: at this many bytes' alignment, starting with its Thread. */
+/* A thread's stack is aligned to its size and begins with its Thread. */
 constexpr size_t STACK_SIZE = 256 * 1024;
 
 struct Thread
