@@ -96,7 +96,7 @@ dloral_cuda_compile (DloralDevice *device, const DloralGraph *graph,
 const char *
 dloral_cuda_plan_describe (const DloralPlan *plan, guint i)
 {
-  return plan->ops[i]->how ? plan->ops[i]->how : "own kernel";
+  return plan->ops[i]->how ? plan->ops[i]->how : "own";
 }
 
 static void
