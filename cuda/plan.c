@@ -12,7 +12,7 @@
 
 /* Combinations of arena and bindings that stay recorded. A stream has as many as
  * its rings have common multiples; the oldest goes for a new one. */
-#define MAX_RECORDINGS 128
+#define MAX_RECORDINGS 512
 
 typedef struct
 {
@@ -251,10 +251,14 @@ record (DloralPlan *plan, const DloralCudaRun *run, GError **error)
 }
 
 static gboolean
-run_ops (DloralPlan *plan, const DloralCudaRun *run, GError **error)
+run_ops (DloralPlan *plan, DloralQueue *queue, DloralCudaRun *run,
+    GError **error)
 {
   Recording *recording;
 
+  run->cudnn = dloral_queue_get_cudnn (queue, error);
+  if (run->cudnn == NULL)
+    return FALSE;
   if (plan->marks)
     return launch_ops (plan, run, error) && add_times (plan, run, error);
   if (!plan->warm) {
@@ -273,17 +277,17 @@ dloral_cuda_run (DloralPlan *plan, DloralQueue *queue, gpointer arena,
     gpointer const *bindings, GError **error)
 {
   DloralDevice *device = plan->device;
-  const DloralCudaRun run = {
+  DloralCudaRun run = {
     .driver = device->driver,
     .arena = (CUdeviceptr) arena,
     .scratch = (CUdeviceptr) arena + plan->scratch_offset,
     .bindings = bindings,
     .stream = queue->stream,
-    .cudnn = queue->cudnn,
   };
 
   return dloral_device_enter (device, error)
-      && dloral_device_leave (device, run_ops (plan, &run, error), error);
+      && dloral_device_leave (device, run_ops (plan, queue, &run, error),
+      error);
 }
 
 /* --- Profiling ------------------------------------------------------------------- */
