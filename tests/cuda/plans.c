@@ -80,6 +80,8 @@ make_device (const char *json_path, const char *cache)
   device->max_shared = 99 * 1024;
   device->act_dtype = DLORAL_BF16;
   device->modules = g_ptr_array_new ();
+  device->shared_allowed = g_hash_table_new (NULL, NULL);
+  g_mutex_init (&device->lock);
   g_ptr_array_add (device->modules, NULL);
   device->cudnn = dloral_cudnn_new (NULL, json, cache, FALSE, &error);
   g_assert_no_error (error);
