@@ -36,7 +36,7 @@ dloral_cudnn_plan_wrap (DloralCudnn *cudnn, cudnnBackendDescriptor_t plan,
   p->workspace = workspace;
   p->engine = g_strdup (engine);
   p->description = workspace == 0 ? g_strdup (engine) :
-      g_strdup_printf ("%s, %.1f MiB", engine, workspace / 1048576.0);
+      g_strdup_printf ("%s, %d KiB", engine, (int) ((workspace + 1023) / 1024));
   return p;
 }
 

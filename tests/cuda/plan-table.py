@@ -25,7 +25,7 @@ HEAD = """# What cuDNN makes of a model of Stable Diffusion 2.1's size
 Made by `tests/cuda/plan-table.py --write`, with cuDNN {version}, no GPU present: every product and attention of
 both coders and the UNet, in bf16, finalised for each GPU from its description (`tests/cuda/devices/`).
 A cell is the engine's number; *fused* operators do bias, activation, residual and gate in the same kernel, \"+ own\" ones are
-followed by our epilogue, and \"own\" ones are our kernel altogether. Workspaces above 0 are in MiB.
+followed by our epilogue, and \"own\" ones are our kernel altogether. Workspaces are named where there are any.
 """
 
 
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--check", type=pathlib.Path)
     parser.add_argument("--write", type=pathlib.Path)
-    parser.add_argument("--version", default="9")
+    parser.add_argument("--version", default="9", help="of cuDNN, for the table's head")
     options = parser.parse_args()
     sizes, devices = options.sizes.split(","), sorted((HERE / "devices").glob("*.json"))
     results = run_all(options.program, options.libraries, sizes, devices)
