@@ -59,6 +59,24 @@ dloral_driver_check (const DloralDriver *driver, CUresult result,
   return FALSE;
 }
 
+gboolean
+dloral_driver_alloc (const DloralDriver *driver, CUdeviceptr *memory,
+    gsize size, GError **error)
+{
+  CUresult result = driver->cuMemAlloc (memory, MAX (size, 1));
+  gsize available = 0, total;
+
+  if (result != CUDA_ERROR_OUT_OF_MEMORY)
+    return dloral_driver_check (driver, result, "cuMemAlloc", error);
+  if (!DLORAL_DRIVER_CALL (driver, error, cuMemGetInfo, &available, &total))
+    return FALSE;
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY,
+      "cuda: not enough memory on the GPU: %" G_GSIZE_FORMAT " bytes are "
+      "needed and %" G_GSIZE_FORMAT " are available; smaller frames need less",
+      size, available);
+  return FALSE;
+}
+
 /* --- Loading ---------------------------------------------------------------- */
 
 static gboolean
