@@ -24,13 +24,15 @@ get_path (const DloralCudnn *cudnn, const char *text)
   return g_build_filename (cudnn->cache, name, NULL);
 }
 
-/* Of lines: what it is, of what, and a checksum of the rest, which is cuDNN's. */
+/* Of lines: what it is, of what, and a checksum of the rest: a description, and
+ * behind the head what cuDNN says. */
 static char *
 get_head (const DloralCudnn *cudnn, const char *text, const char *engine,
     const char *json)
 {
+  g_autofree char *rest = g_strconcat (description, "\n", json, NULL);
   g_autofree char *sum =
-      g_compute_checksum_for_string (G_CHECKSUM_SHA256, json, -1);
+      g_compute_checksum_for_string (G_CHECKSUM_SHA256, rest, -1);
 
   return g_strdup_printf ("%s\n%s\n%s\n%s\n%s\n", MAGIC, cudnn->identity, text,
       sum, engine);

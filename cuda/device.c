@@ -136,14 +136,16 @@ dloral_device_open (const DloralDeviceParams *params, GError **error)
 void
 dloral_device_close (DloralDevice *device)
 {
-  if (device->context && dloral_device_enter (device, NULL)) {
-    for (guint i = 0; i < device->modules->len; i++)
-      device->driver->cuModuleUnload (device->modules->pdata[i]);
-    if (device->cudnn)
-      dloral_cudnn_free (device->cudnn);
+  gboolean entered = device->context && dloral_device_enter (device, NULL);
+
+  for (guint i = 0; entered && i < device->modules->len; i++)
+    device->driver->cuModuleUnload (device->modules->pdata[i]);
+  if (device->cudnn)
+    dloral_cudnn_free (device->cudnn);
+  if (entered)
     dloral_device_leave (device, TRUE, NULL);
+  if (device->context && !g_atomic_int_get (&device->lost))
     device->driver->cuDevicePrimaryCtxRelease (device->ordinal);
-  }
   dloral_cuda_weights_free (device->weights);
   g_ptr_array_unref (device->modules);
   g_hash_table_unref (device->shared_allowed);

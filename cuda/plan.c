@@ -133,17 +133,19 @@ free_ops (DloralPlan *plan)
   }
 }
 
-/* Of a lost device only the host's memory can be freed; the rest is left. */
+/* Where the context cannot be entered the driver frees nothing, but what is the
+ * host's goes all the same. */
 void
 dloral_cuda_plan_free (DloralPlan *plan)
 {
-  if (dloral_device_enter (plan->device, NULL)) {
-    while (plan->recordings->len > 0)
-      drop_recording (plan, plan->recordings->len - 1);
-    drop_marks (plan);
-    free_ops (plan);
+  gboolean entered = dloral_device_enter (plan->device, NULL);
+
+  while (plan->recordings->len > 0)
+    drop_recording (plan, plan->recordings->len - 1);
+  drop_marks (plan);
+  free_ops (plan);
+  if (entered)
     dloral_device_leave (plan->device, TRUE, NULL);
-  }
   g_array_unref (plan->recordings);
   g_free (plan->ops);
   g_free (plan->times);
