@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <json-glib/json-glib.h>
 #include <stdio.h>
 
 #include "engine/dloral.h"
@@ -56,6 +57,16 @@ BenchEngine *bench_engine (const BenchParams * params, int width, int height,
     GError ** error);
 void bench_engine_free (BenchEngine * result);
 
+/* The same of a stream that is there, of async_depth 0. */
+BenchEngine *bench_stream (const DloralModel * model, DloralStream * stream,
+    int width, int height, int frames, GError ** error);
+
+/* Frame number t, a grating that moves: RGB, [height][stride]. */
+void bench_draw (guint8 * rgb, gsize stride, int width, int height, int t);
+
+/* Of x [n], which is sorted. */
+double bench_median (double *x, int n);
+
 /* The element in a pipeline without display. rss_early is taken at output frame
  * number `early` (0: never), rss_late at the last one. */
 gboolean bench_element (const BenchParams * params, int width, int height,
@@ -78,6 +89,10 @@ gboolean bench_change (const BenchParams * params, int width, int height,
 /* A table for people; `element` may be NULL, `n_operators` is how many of the
  * slowest to name. */
 void bench_print (const BenchEngine * engine, const BenchElement * element,
+    int n_operators);
+
+/* The engine's results as members of the JSON object being built. */
+void bench_add_json (JsonBuilder * b, const BenchEngine * engine,
     int n_operators);
 
 /* The same as a JSON object in one line. */

@@ -10,9 +10,8 @@
 
 #define WARM_UP 4
 
-/* A grating that moves, in [height][stride]. */
-static void
-draw (guint8 *rgb, gsize stride, int width, int height, int t)
+void
+bench_draw (guint8 *rgb, gsize stride, int width, int height, int t)
 {
   for (int y = 0; y < height; y++)
     for (int x = 0; x < 3 * width; x++)
@@ -27,7 +26,7 @@ run_frame (DloralStream *stream, int width, int height, int t, gint64 *ns,
   DloralFrame *frame = dloral_stream_acquire (stream);
   gboolean ok;
 
-  draw (frame->lq, frame->lq_stride, width, height, t);
+  bench_draw (frame->lq, frame->lq_stride, width, height, t);
   dloral_stream_submit (stream, frame);
   frame = dloral_stream_collect (stream, TRUE);
   memcpy (ns, frame->stage_ns, sizeof frame->stage_ns);
@@ -46,8 +45,8 @@ compare_doubles (gconstpointer a, gconstpointer b)
   return (x > y) - (x < y);
 }
 
-static double
-median (double *x, int n)
+double
+bench_median (double *x, int n)
 {
   qsort (x, n, sizeof *x, compare_doubles);
   return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
@@ -70,8 +69,8 @@ time_stages (BenchEngine *r, DloralStream *stream, int frames, GError **error)
     }
   }
   for (int s = 0; s < DLORAL_N_STAGES; s++)
-    r->stages[s].ms = median (ms + s * frames, frames);
-  r->frame.ms = median (sums, frames);
+    r->stages[s].ms = bench_median (ms + s * frames, frames);
+  r->frame.ms = bench_median (sums, frames);
   return TRUE;
 }
 
@@ -148,6 +147,24 @@ clear_operator (gpointer data)
 }
 
 BenchEngine *
+bench_stream (const DloralModel *model, DloralStream *stream, int width,
+    int height, int frames, GError **error)
+{
+  BenchEngine *r = g_new0 (BenchEngine, 1);
+
+  r->width = width;
+  r->height = height;
+  r->precision = g_strdup (dloral_model_get_precision_name (model));
+  r->memory = dloral_stream_get_memory (stream);
+  r->operators = g_array_new (FALSE, FALSE, sizeof (BenchOperator));
+  g_array_set_clear_func (r->operators, clear_operator);
+  if (!time_stages (r, stream, frames, error)
+      || !time_operators (r, stream, frames, error))
+    g_clear_pointer (&r, bench_engine_free);
+  return r;
+}
+
+BenchEngine *
 bench_engine (const BenchParams *p, int width, int height, GError **error)
 {
   DloralModelParams model_params = {.path = p->model,
@@ -158,26 +175,15 @@ bench_engine (const BenchParams *p, int width, int height, GError **error)
   };
   DloralModel *model = dloral_model_open (&model_params, error);
   DloralStream *stream;
-  BenchEngine *r;
+  BenchEngine *r = NULL;
 
   if (model == NULL)
     return NULL;
   stream = dloral_stream_new (model, &stream_params, error);
-  if (stream == NULL) {
-    dloral_model_unref (model);
-    return NULL;
+  if (stream) {
+    r = bench_stream (model, stream, width, height, p->frames, error);
+    dloral_stream_free (stream);
   }
-  r = g_new0 (BenchEngine, 1);
-  r->width = width;
-  r->height = height;
-  r->precision = g_strdup (dloral_model_get_precision_name (model));
-  r->memory = dloral_stream_get_memory (stream);
-  r->operators = g_array_new (FALSE, FALSE, sizeof (BenchOperator));
-  g_array_set_clear_func (r->operators, clear_operator);
-  if (!time_stages (r, stream, p->frames, error)
-      || !time_operators (r, stream, p->frames, error))
-    g_clear_pointer (&r, bench_engine_free);
-  dloral_stream_free (stream);
   dloral_model_unref (model);
   return r;
 }

@@ -2,8 +2,6 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <json-glib/json-glib.h>
-
 #include "bench.h"
 
 static const char *const stage_names[DLORAL_N_STAGES] = {
@@ -93,14 +91,8 @@ add_operators (JsonBuilder *b, const GArray *operators, int n)
 }
 
 void
-bench_print_json (const BenchEngine *e, const BenchElement *element,
-    int n_operators)
+bench_add_json (JsonBuilder *b, const BenchEngine *e, int n_operators)
 {
-  g_autoptr (JsonBuilder) b = json_builder_new ();
-  g_autofree char *text = NULL;
-  JsonNode *root;
-
-  json_builder_begin_object (b);
   add_int (b, "width", e->width);
   add_int (b, "height", e->height);
   json_builder_set_member_name (b, "precision");
@@ -109,9 +101,21 @@ bench_print_json (const BenchEngine *e, const BenchElement *element,
   for (int s = 0; s < DLORAL_N_STAGES; s++)
     add_stage (b, stage_names[s], &e->stages[s]);
   add_stage (b, "frame", &e->frame);
+  add_operators (b, e->operators, n_operators);
+}
+
+void
+bench_print_json (const BenchEngine *e, const BenchElement *element,
+    int n_operators)
+{
+  g_autoptr (JsonBuilder) b = json_builder_new ();
+  g_autofree char *text = NULL;
+  JsonNode *root;
+
+  json_builder_begin_object (b);
+  bench_add_json (b, e, n_operators);
   if (element)
     add_number (b, "element_fps", element->fps);
-  add_operators (b, e->operators, n_operators);
   json_builder_end_object (b);
   root = json_builder_get_root (b);
   text = json_to_string (root, FALSE);
