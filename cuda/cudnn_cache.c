@@ -30,7 +30,7 @@ static char *
 get_head (const DloralCudnn *cudnn, const char *text, const char *engine,
     const char *json)
 {
-  g_autofree char *rest = g_strconcat (description, "\n", json, NULL);
+  g_autofree char *rest = g_strconcat (engine, "\n", json, NULL);
   g_autofree char *sum =
       g_compute_checksum_for_string (G_CHECKSUM_SHA256, rest, -1);
 
