@@ -24,7 +24,7 @@ get_path (const DloralCudnn *cudnn, const char *text)
   return g_build_filename (cudnn->cache, name, NULL);
 }
 
-/* Of lines: what it is, of what, and a checksum of the rest: a description, and
+/* Of lines: what it is, of what, and a checksum of the rest: the engine, and
  * behind the head what cuDNN says. */
 static char *
 get_head (const DloralCudnn *cudnn, const char *text, const char *engine,
