@@ -14,32 +14,13 @@ cuda_get_act_dtype (DloralDevice *device)
 
 /* --- Memory --------------------------------------------------------------------- */
 
-static gboolean
-alloc_device (DloralDevice *device, CUdeviceptr *memory, gsize size,
-    GError **error)
-{
-  CUresult result = device->driver->cuMemAlloc (memory, MAX (size, 1));
-  gsize available = 0, total;
-
-  if (result != CUDA_ERROR_OUT_OF_MEMORY)
-    return dloral_driver_check (device->driver, result, "cuMemAlloc", error);
-  if (!DLORAL_DRIVER_CALL (device->driver, error, cuMemGetInfo, &available,
-          &total))
-    return FALSE;
-  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY,
-      "cuda: not enough memory on %s: %" G_GSIZE_FORMAT " bytes are needed and "
-      "%" G_GSIZE_FORMAT " are available; smaller frames need less",
-      device->name, size, available);
-  return FALSE;
-}
-
 static gpointer
 cuda_alloc (DloralDevice *device, gsize size, GError **error)
 {
   CUdeviceptr memory = 0;
 
   if (!dloral_device_enter (device, error) || !dloral_device_leave (device,
-          alloc_device (device, &memory, size, error), error))
+          dloral_driver_alloc (device->driver, &memory, size, error), error))
     return NULL;
   return (gpointer) memory;
 }

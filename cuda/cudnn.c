@@ -37,7 +37,8 @@ load (DloralCudnnApi *api, GError **error)
 
   if (library == NULL) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
-        "cuda: cuDNN 9 cannot be loaded: %s", dlerror ());
+        "cuda: cuDNN 9 cannot be loaded (%s); install cuDNN 9.8 or later",
+        dlerror ());
     return FALSE;
   }
   if (!find_functions (api, library, error))

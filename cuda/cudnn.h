@@ -115,7 +115,7 @@ void dloral_cudnn_plan_free (DloralCudnnPlan * plan);
 /* Bytes of device memory wanted at a run. */
 gsize dloral_cudnn_plan_get_workspace (const DloralCudnnPlan * plan);
 
-/* "engine 7, 0 bytes of workspace", of the plan; owned. */
+/* The number of its engine, and the workspace if it wants any; owned. */
 const char *dloral_cudnn_plan_describe (const DloralCudnnPlan * plan);
 
 /* Runs it in the handle's stream: addresses [n] of the tensors numbered `uids`;

@@ -24,16 +24,18 @@ get_path (const DloralCudnn *cudnn, const char *text)
   return g_build_filename (cudnn->cache, name, NULL);
 }
 
-/* Of lines: what it is, of what, and a checksum of the rest, which is cuDNN's. */
+/* Of lines: what it is, of what, and a checksum of the rest: the engine, and
+ * behind the head what cuDNN says. */
 static char *
-get_head (const DloralCudnn *cudnn, const char *text, const char *description,
+get_head (const DloralCudnn *cudnn, const char *text, const char *engine,
     const char *json)
 {
+  g_autofree char *rest = g_strconcat (engine, "\n", json, NULL);
   g_autofree char *sum =
-      g_compute_checksum_for_string (G_CHECKSUM_SHA256, json, -1);
+      g_compute_checksum_for_string (G_CHECKSUM_SHA256, rest, -1);
 
   return g_strdup_printf ("%s\n%s\n%s\n%s\n%s\n", MAGIC, cudnn->identity, text,
-      sum, description);
+      sum, engine);
 }
 
 static cudnnBackendDescriptor_t
@@ -112,7 +114,7 @@ dloral_cudnn_cache_store (const DloralCudnnPlan *p, const char *text)
       || g_mkdir_with_parents (p->cudnn->cache, 0700) != 0)
     return;
   path = get_path (p->cudnn, text);
-  head = get_head (p->cudnn, text, p->description, json);
+  head = get_head (p->cudnn, text, p->engine, json);
   contents = g_strconcat (head, json, NULL);
   g_file_set_contents (path, contents, -1, NULL);
 }

@@ -18,7 +18,7 @@
 
 DloralCudnnPlan *
 dloral_cudnn_plan_wrap (DloralCudnn *cudnn, cudnnBackendDescriptor_t plan,
-    const char *description, GError **error)
+    const char *engine, GError **error)
 {
   int64_t workspace = 0, n = 0;
   DloralCudnnPlan *p;
@@ -34,7 +34,9 @@ dloral_cudnn_plan_wrap (DloralCudnn *cudnn, cudnnBackendDescriptor_t plan,
   p->references = 1;
   p->plan = plan;
   p->workspace = workspace;
-  p->description = g_strdup (description);
+  p->engine = g_strdup (engine);
+  p->description = workspace == 0 ? g_strdup (engine) :
+      g_strdup_printf ("%s, %d KiB", engine, (int) ((workspace + 1023) / 1024));
   return p;
 }
 
@@ -44,6 +46,7 @@ plan_destroy (DloralCudnnPlan *p)
 {
   p->cudnn->api->cudnnBackendDestroyDescriptor (p->plan);
   g_free (p->key);
+  g_free (p->engine);
   g_free (p->description);
   g_free (p);
 }
@@ -119,8 +122,8 @@ make_plan (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
 {
   const DloralCudnnApi *api = g->cudnn->api;
   cudnnBackendDescriptor_t plan = NULL;
-  g_autofree char *description =
-      g_strdup_printf ("engine %" G_GINT64_FORMAT, engine);
+  g_autofree char *name =
+      g_strdup_printf ("%" G_GINT64_FORMAT, engine);
   cudnnStatus_t status = api->cudnnBackendCreateDescriptor
       (CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan);
 
@@ -135,7 +138,7 @@ make_plan (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
   if (status == CUDNN_STATUS_SUCCESS)
     status = api->cudnnBackendFinalize (plan);
   if (dloral_cudnn_check (api, status, "plan", error))
-    return dloral_cudnn_plan_wrap (g->cudnn, plan, description, error);
+    return dloral_cudnn_plan_wrap (g->cudnn, plan, name, error);
   if (plan)
     api->cudnnBackendDestroyDescriptor (plan);
   return NULL;

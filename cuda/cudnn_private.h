@@ -27,6 +27,7 @@ struct _DloralCudnnPlan
   int references;               /* under its lock */
   cudnnBackendDescriptor_t plan;
   gsize workspace;
+  char *engine;                 /* its number, for tables */
   char *description;
 };
 
@@ -74,8 +75,7 @@ void dloral_cudnn_cache_store (const DloralCudnnPlan * plan,
 
 /* A plan around a finished descriptor, which it takes over. */
 DloralCudnnPlan *dloral_cudnn_plan_wrap (DloralCudnn * cudnn,
-    cudnnBackendDescriptor_t descriptor, const char *description,
-    GError ** error);
+    cudnnBackendDescriptor_t descriptor, const char *engine, GError ** error);
 
 /* Seconds that a run takes on the device; infinite where it fails. */
 double dloral_cudnn_time (const DloralCudnnPlan * plan,

@@ -117,6 +117,8 @@ dloral_device_open (const DloralDeviceParams *params, GError **error)
   device = g_new0 (DloralDevice, 1);
   device->driver = driver;
   device->modules = g_ptr_array_new ();
+  device->shared_allowed = g_hash_table_new (NULL, NULL);
+  g_mutex_init (&device->lock);
   device->weights = dloral_cuda_weights_new (driver);
   device->act_dtype = params->precision == DLORAL_PRECISION_F32 ? DLORAL_F32 :
       params->precision == DLORAL_PRECISION_F16 ? DLORAL_F16 : DLORAL_BF16;
@@ -134,15 +136,19 @@ dloral_device_open (const DloralDeviceParams *params, GError **error)
 void
 dloral_device_close (DloralDevice *device)
 {
-  if (device->context && dloral_device_enter (device, NULL)) {
-    for (guint i = 0; i < device->modules->len; i++)
-      device->driver->cuModuleUnload (device->modules->pdata[i]);
-    if (device->cudnn)
-      dloral_cudnn_free (device->cudnn);
+  gboolean entered = device->context && dloral_device_enter (device, NULL);
+
+  for (guint i = 0; entered && i < device->modules->len; i++)
+    device->driver->cuModuleUnload (device->modules->pdata[i]);
+  if (device->cudnn)
+    dloral_cudnn_free (device->cudnn);
+  if (entered)
     dloral_device_leave (device, TRUE, NULL);
+  if (device->context && !g_atomic_int_get (&device->lost))
     device->driver->cuDevicePrimaryCtxRelease (device->ordinal);
-  }
   dloral_cuda_weights_free (device->weights);
   g_ptr_array_unref (device->modules);
+  g_hash_table_unref (device->shared_allowed);
+  g_mutex_clear (&device->lock);
   g_free (device);
 }

@@ -21,6 +21,8 @@ struct _DloralDevice
   int max_shared;               /* bytes a block may ask for */
   DloralDtype act_dtype;
   GPtrArray *modules;           /* CUmodule, one a .cu file */
+  GMutex lock;
+  GHashTable *shared_allowed;   /* CUfunction → bytes; under the lock */
   DloralCudnn *cudnn;
   DloralCudaWeights *weights;
   int lost;                     /* atomic: every call in the context fails */

@@ -59,6 +59,24 @@ dloral_driver_check (const DloralDriver *driver, CUresult result,
   return FALSE;
 }
 
+gboolean
+dloral_driver_alloc (const DloralDriver *driver, CUdeviceptr *memory,
+    gsize size, GError **error)
+{
+  CUresult result = driver->cuMemAlloc (memory, MAX (size, 1));
+  gsize available = 0, total;
+
+  if (result != CUDA_ERROR_OUT_OF_MEMORY)
+    return dloral_driver_check (driver, result, "cuMemAlloc", error);
+  if (!DLORAL_DRIVER_CALL (driver, error, cuMemGetInfo, &available, &total))
+    return FALSE;
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY,
+      "cuda: not enough memory on the GPU: %" G_GSIZE_FORMAT " bytes are "
+      "needed and %" G_GSIZE_FORMAT " are available; smaller frames need less",
+      size, available);
+  return FALSE;
+}
+
 /* --- Loading ---------------------------------------------------------------- */
 
 static gboolean
@@ -93,27 +111,38 @@ check_version (const DloralDriver *driver, GError **error)
   return FALSE;
 }
 
+/* Where there is no GPU, or it is hidden, initialising says so. */
 static gboolean
-load (DloralDriver *driver, GError **error)
+initialise (const DloralDriver *driver, GError **error)
 {
-  void *library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  CUresult result = driver->cuInit (0);
   int n = 0;
 
-  if (library == NULL) {
-    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
-        "cuda: there is no NVIDIA driver: %s", dlerror ());
-    return FALSE;
-  }
-  if (!find_functions (driver, library, error) ||
-      !DLORAL_DRIVER_CALL (driver, error, cuInit, 0) ||
-      !check_version (driver, error) ||
-      !DLORAL_DRIVER_CALL (driver, error, cuDeviceGetCount, &n))
+  if (result != CUDA_ERROR_NO_DEVICE
+      && (!dloral_driver_check (driver, result, "cuInit", error)
+          || !check_version (driver, error)
+          || !DLORAL_DRIVER_CALL (driver, error, cuDeviceGetCount, &n)))
     return FALSE;
   if (n > 0)
     return TRUE;
   g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
-      "cuda: the driver sees no GPU");
+      "cuda: the driver sees no GPU; see whether CUDA_VISIBLE_DEVICES hides it, "
+      "or choose another device");
   return FALSE;
+}
+
+static gboolean
+load (DloralDriver *driver, GError **error)
+{
+  void *library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+  if (library == NULL) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
+        "cuda: there is no NVIDIA driver (%s); install it or choose another "
+        "device", dlerror ());
+    return FALSE;
+  }
+  return find_functions (driver, library, error) && initialise (driver, error);
 }
 
 const DloralDriver *

@@ -53,4 +53,9 @@ gboolean dloral_driver_check (const DloralDriver * driver, CUresult result,
   dloral_driver_check (driver, (driver)->function (__VA_ARGS__), #function, \
       error)
 
+/* Device memory, in the current context; 0 bytes count as 1. Where there is not
+ * enough, `error` says how much is wanted and how much there is. */
+gboolean dloral_driver_alloc (const DloralDriver * driver,
+    CUdeviceptr * memory, gsize size, GError ** error);
+
 G_END_DECLS

@@ -33,6 +33,28 @@ find_function (DloralKernel *kernel, DloralDevice *device, const char *name,
   return dloral_driver_check (device->driver, result, name, error);
 }
 
+/* A function keeps the limit it was given last; one that is launched with several
+ * sizes needs the largest. */
+static gboolean
+allow_shared (const DloralKernel *kernel, DloralDevice *device, GError **error)
+{
+  gpointer allowed;
+  gboolean ok = TRUE;
+
+  g_mutex_lock (&device->lock);
+  allowed = g_hash_table_lookup (device->shared_allowed, kernel->function);
+  if (kernel->shared > MAX (GPOINTER_TO_UINT (allowed), FREE_SHARED)) {
+    ok = DLORAL_DRIVER_CALL (device->driver, error, cuFuncSetAttribute,
+        kernel->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+        kernel->shared);
+    if (ok)
+      g_hash_table_insert (device->shared_allowed, kernel->function,
+          GUINT_TO_POINTER (kernel->shared));
+  }
+  g_mutex_unlock (&device->lock);
+  return ok;
+}
+
 gboolean
 dloral_kernel_find (DloralKernel *kernel, DloralDevice *device,
     const char *name, int n_types, const DloralDtype *types, GError **error)
@@ -43,9 +65,7 @@ dloral_kernel_find (DloralKernel *kernel, DloralDevice *device,
     g_string_append_printf (full, "_%s", get_type_name (types[i]));
   kernel->name = name;
   return find_function (kernel, device, full->str, error)
-      && (kernel->shared <= FREE_SHARED || DLORAL_DRIVER_CALL (device->driver,
-          error, cuFuncSetAttribute, kernel->function,
-          CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, kernel->shared));
+      && allow_shared (kernel, device, error);
 }
 
 gboolean

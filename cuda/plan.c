@@ -12,7 +12,7 @@
 
 /* Combinations of arena and bindings that stay recorded. A stream has as many as
  * its rings have common multiples; the oldest goes for a new one. */
-#define MAX_RECORDINGS 128
+#define MAX_RECORDINGS 512
 
 typedef struct
 {
@@ -96,7 +96,7 @@ dloral_cuda_compile (DloralDevice *device, const DloralGraph *graph,
 const char *
 dloral_cuda_plan_describe (const DloralPlan *plan, guint i)
 {
-  return plan->ops[i]->how ? plan->ops[i]->how : "own kernel";
+  return plan->ops[i]->how ? plan->ops[i]->how : "own";
 }
 
 static void
@@ -133,17 +133,19 @@ free_ops (DloralPlan *plan)
   }
 }
 
-/* Of a lost device only the host's memory can be freed; the rest is left. */
+/* Where the context cannot be entered the driver frees nothing, but what is the
+ * host's goes all the same. */
 void
 dloral_cuda_plan_free (DloralPlan *plan)
 {
-  if (dloral_device_enter (plan->device, NULL)) {
-    while (plan->recordings->len > 0)
-      drop_recording (plan, plan->recordings->len - 1);
-    drop_marks (plan);
-    free_ops (plan);
+  gboolean entered = dloral_device_enter (plan->device, NULL);
+
+  while (plan->recordings->len > 0)
+    drop_recording (plan, plan->recordings->len - 1);
+  drop_marks (plan);
+  free_ops (plan);
+  if (entered)
     dloral_device_leave (plan->device, TRUE, NULL);
-  }
   g_array_unref (plan->recordings);
   g_free (plan->ops);
   g_free (plan->times);
@@ -251,10 +253,14 @@ record (DloralPlan *plan, const DloralCudaRun *run, GError **error)
 }
 
 static gboolean
-run_ops (DloralPlan *plan, const DloralCudaRun *run, GError **error)
+run_ops (DloralPlan *plan, DloralQueue *queue, DloralCudaRun *run,
+    GError **error)
 {
   Recording *recording;
 
+  run->cudnn = dloral_queue_get_cudnn (queue, error);
+  if (run->cudnn == NULL)
+    return FALSE;
   if (plan->marks)
     return launch_ops (plan, run, error) && add_times (plan, run, error);
   if (!plan->warm) {
@@ -273,17 +279,17 @@ dloral_cuda_run (DloralPlan *plan, DloralQueue *queue, gpointer arena,
     gpointer const *bindings, GError **error)
 {
   DloralDevice *device = plan->device;
-  const DloralCudaRun run = {
+  DloralCudaRun run = {
     .driver = device->driver,
     .arena = (CUdeviceptr) arena,
     .scratch = (CUdeviceptr) arena + plan->scratch_offset,
     .bindings = bindings,
     .stream = queue->stream,
-    .cudnn = queue->cudnn,
   };
 
   return dloral_device_enter (device, error)
-      && dloral_device_leave (device, run_ops (plan, &run, error), error);
+      && dloral_device_leave (device, run_ops (plan, queue, &run, error),
+      error);
 }
 
 /* --- Profiling ------------------------------------------------------------------- */

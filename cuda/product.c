@@ -343,9 +343,9 @@ prepare (Product *self, GError **error)
   if (self->weight && op->bias)
     self->bias = dloral_cuda_weights_get (device->weights, op->bias,
         DLORAL_F32, DLORAL_LAYOUT_OIHW, error);
-  self->base.how = g_strdup_printf ("%s, %s",
+  self->base.how = g_strdup_printf ("%s %s",
       dloral_cudnn_plan_describe (self->plan),
-      self->fused ? "fused" : "and own epilogue");
+      self->fused ? "fused" : "+ own");
   return self->weight && (self->bias || op->bias == NULL);
 }
 

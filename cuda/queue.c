@@ -26,9 +26,7 @@ make_stream (DloralQueue *q, gboolean urgent, GError **error)
   return DLORAL_DRIVER_CALL (driver, error, cuCtxGetStreamPriorityRange,
       &least, &greatest) && DLORAL_DRIVER_CALL (driver, error,
       cuStreamCreateWithPriority, &q->stream, CU_STREAM_NON_BLOCKING,
-      urgent ? greatest : least)
-      && (q->cudnn = dloral_cudnn_create_handle (q->device->cudnn, q->stream,
-          error));
+      urgent ? greatest : least);
 }
 
 DloralQueue *
@@ -58,6 +56,14 @@ dloral_cuda_queue_free (DloralQueue *q)
     dloral_device_leave (q->device, TRUE, NULL);
   }
   g_free (q);
+}
+
+cudnnHandle_t
+dloral_queue_get_cudnn (DloralQueue *q, GError **error)
+{
+  if (q->cudnn == NULL)
+    q->cudnn = dloral_cudnn_create_handle (q->device->cudnn, q->stream, error);
+  return q->cudnn;
 }
 
 gboolean

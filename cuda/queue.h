@@ -12,8 +12,12 @@ struct _DloralQueue
 {
   DloralDevice *device;
   CUstream stream;
-  cudnnHandle_t cudnn;          /* whose operations go into the stream */
+  cudnnHandle_t cudnn;          /* whose operations go into the stream; NULL:
+                                 * not needed so far */
 };
+
+/* In the device's context; not while the stream records. */
+cudnnHandle_t dloral_queue_get_cudnn (DloralQueue * queue, GError ** error);
 
 DloralQueue *dloral_cuda_queue_new (DloralDevice * device, gboolean urgent,
     GError ** error);

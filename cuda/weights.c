@@ -116,7 +116,7 @@ upload (DloralCudaWeights *w, CUdeviceptr *memory, const DloralWeight *weight,
   gpointer packed;
   gboolean ok;
 
-  if (!DLORAL_DRIVER_CALL (w->driver, error, cuMemAlloc, memory, size))
+  if (!dloral_driver_alloc (w->driver, memory, size, error))
     return FALSE;
   packed = pack (weight, dtype, layout);
   ok = DLORAL_DRIVER_CALL (w->driver, error, cuMemcpyHtoDAsync, *memory,

@@ -183,7 +183,8 @@ dloral_restorer_run (DloralRestorer *r, int past, DloralQueue *queue,
   int n = DLORAL_RESTORE_PAST + 2 * past;
 
   memcpy (r->bindings, bindings, n * sizeof *bindings);
-  memcpy (r->bindings + n, r->kv->pdata, r->kv->len * sizeof *bindings);
+  if (r->kv->len > 0)
+    memcpy (r->bindings + n, r->kv->pdata, r->kv->len * sizeof *bindings);
   return r->model->backend->run (r->plans[past], queue, arena, r->bindings,
       error);
 }

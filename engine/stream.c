@@ -129,11 +129,14 @@ dloral_stream_collect (DloralStream *s, gboolean wait)
   DloralSlot *slot = NULL;
 
   g_mutex_lock (&s->lock);
-  if (s->worker == NULL && !s->flushing &&
-      g_queue_is_empty (&s->issued) && !g_queue_is_empty (&s->submitted))
-    issue_oldest (s);
-  while (!s->flushing && (slot = take_issued (s, wait)) == NULL && wait)
-    g_cond_wait (&s->changed, &s->lock);
+  while (!s->flushing && (slot = take_issued (s, wait)) == NULL)
+    if (s->worker == NULL && g_queue_is_empty (&s->issued)
+        && !g_queue_is_empty (&s->submitted))
+      issue_oldest (s);
+    else if (wait)
+      g_cond_wait (&s->changed, &s->lock);
+    else
+      break;
   g_mutex_unlock (&s->lock);
   if (slot == NULL)
     return NULL;

@@ -92,12 +92,24 @@ allocate_bound (DloralStream *s, gpointer *memory, const DloralGraph *graph,
   return *memory != NULL;
 }
 
+/* As many as may be in use at once. Where slots come round, the latents do so with
+ * a whole number of turns: the fewer combinations of the two there are, the fewer
+ * a device has to get to know. */
+static int
+get_n_latents (const DloralStream *s)
+{
+  int n = s->geo.window + s->n_slots;
+
+  return !s->model->backend->discrete ? s->geo.window + 1 :
+      (n + s->n_slots - 1) / s->n_slots * s->n_slots;
+}
+
 static gboolean
 allocate_latents (DloralStream *s, GError **error)
 {
   const DloralGraph *encode = s->encode.graph;
 
-  s->n_latents = s->geo.window + (s->model->backend->discrete ? s->n_slots : 1);
+  s->n_latents = get_n_latents (s);
   s->small = g_new0 (gpointer, s->n_latents);
   s->latent = g_new0 (gpointer, s->n_latents);
   for (int i = 0; i < s->n_latents; i++)

@@ -167,18 +167,29 @@ dloral_stream_issue (DloralStream *s, DloralSlot *slot, gboolean forget)
   s->n_past = s->remembers ? MIN (s->n_past + 1, s->geo.window) : 0;
 }
 
-/* Nothing of the slot is in use any more when this returns. */
+/* Nothing of the slot is in use any more when this returns: a failure to wait
+ * is told, and then waited for again, since the device may still be at work. */
 void
 dloral_slot_wait (DloralStream *s, DloralSlot *slot, GError **error)
 {
-  if (slot->in_flight)
-    s->model->backend->event_finish (slot->done[DOWNLOAD], error);
+  const DloralBackend *backend = s->model->backend;
+
+  if (slot->in_flight && !backend->event_finish (slot->done[DOWNLOAD], error))
+    backend->event_finish (slot->done[DOWNLOAD], NULL);
   slot->in_flight = FALSE;
   g_clear_pointer (&slot->retired, dloral_restorer_free);
 }
 
-/* Waits for the frame; what is known only then. A picture that is not what the
- * networks made is no past for the next frame. */
+static void
+forget_past (DloralStream *s)
+{
+  g_mutex_lock (&s->lock);
+  s->forget = TRUE;
+  g_mutex_unlock (&s->lock);
+}
+
+/* Waits for the frame; what is known only then. One that fails here, or whose
+ * picture is not what the networks made, is no past for the next frame. */
 void
 dloral_stream_settle (DloralStream *s, DloralSlot *slot)
 {
@@ -186,17 +197,17 @@ dloral_stream_settle (DloralStream *s, DloralSlot *slot)
   DloralFrame *f = &slot->frame;
 
   f->plain = FALSE;
-  if (f->error == NULL)
-    dloral_slot_wait (s, slot, &f->error);
   if (f->error)
     return;
+  dloral_slot_wait (s, slot, &f->error);
+  if (f->error) {
+    forget_past (s);
+    return;
+  }
   for (int i = 0; i < DLORAL_N_STAGES; i++)
     f->stage_ns[i] = backend->event_get_elapsed (slot->begun[ENCODE + i],
         slot->done[ENCODE + i]);
   f->plain = !f->hr[dloral_stream_get_hr_size (s)];
-  if (f->plain) {
-    g_mutex_lock (&s->lock);
-    s->forget = TRUE;
-    g_mutex_unlock (&s->lock);
-  }
+  if (f->plain)
+    forget_past (s);
 }

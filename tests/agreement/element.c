@@ -75,6 +75,7 @@ upscale (const AgreementCase *c, DloralColorFix fix, gsize *size)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *out = NULL, *description = NULL;
+  const char *device = g_getenv ("DLORAL_TEST_DEVICE");
   char *content;
   int fd = g_file_open_tmp ("agreement-XXXXXX.raw", &out, &error);
 
@@ -83,9 +84,9 @@ upscale (const AgreementCase *c, DloralColorFix fix, gsize *size)
   description = g_strdup_printf ("filesrc location=\"%s\" ! "
       "rawvideoparse format=rgb width=%d height=%d framerate=25/1 "
       "plane-strides=\"<(int)%d>\" ! "
-      "dloral name=dloral model=\"%s\" precision=f32 color-fix=%s vae=%s ! "
+      "dloral name=dloral device=%s model=\"%s\" precision=f32 color-fix=%s vae=%s ! "
       "filesink location=\"%s\"", c->lq_path, c->width, c->height,
-      3 * c->width, c->model, agreement_color_fix_get_name (fix),
+      3 * c->width, device ? device : "auto", c->model, agreement_color_fix_get_name (fix),
       c->vae == DLORAL_VAE_TINY ? "tiny" : "full", out);
   play (c, description);
   g_file_get_contents (out, &content, size, &error);

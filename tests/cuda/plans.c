@@ -1,11 +1,13 @@
 /* Every graph of a model of Stable Diffusion 2.1's size, compiled by the real cuDNN
  * for GPUs that are not there. What it accepts is written as a table.
  *
- *   plans HEADER DEVICE.json WIDTHxHEIGHT full|tiny
+ *   plans HEADER DEVICE.json CACHE WIDTHxHEIGHT
  *
- * HEADER is the model file's (data/sd21.json.gz); the size is the picture's. The
- * operators are the backend's own; only the driver under them is one that does
- * nothing, and weights are not read.
+ * HEADER is the model file's (data/sd21.json.gz); CACHE a folder for finished
+ * plans; the size is the picture's. The operators are the backend's own; only the
+ * driver under them is one that does nothing, and weights are not read.
+ *
+ * A line an operator: stage, operator, how it is computed, separated by tabs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -65,7 +67,7 @@ dloral_cuda_weights_release (DloralCudaWeights *weights, CUdeviceptr packed)
 }
 
 static DloralDevice *
-make_device (const char *json_path)
+make_device (const char *json_path, const char *cache)
 {
   DloralDevice *device = g_new0 (DloralDevice, 1);
   g_autofree char *json = NULL;
@@ -78,8 +80,10 @@ make_device (const char *json_path)
   device->max_shared = 99 * 1024;
   device->act_dtype = DLORAL_BF16;
   device->modules = g_ptr_array_new ();
+  device->shared_allowed = g_hash_table_new (NULL, NULL);
+  g_mutex_init (&device->lock);
   g_ptr_array_add (device->modules, NULL);
-  device->cudnn = dloral_cudnn_new (NULL, json, NULL, FALSE, &error);
+  device->cudnn = dloral_cudnn_new (NULL, json, cache, FALSE, &error);
   g_assert_no_error (error);
   return device;
 }
@@ -180,30 +184,28 @@ describe (const DloralOp *op)
   return g_string_free (text, FALSE);
 }
 
-/* Prints each operator of cuDNN's once; returns how many our kernels stood in for. */
-static int
-compile (DloralDevice *device, DloralGraph *graph, GHashTable *seen)
+/* Prints what cuDNN computes, or we in its place, each kind of operator once. */
+static void
+compile (DloralDevice *device, DloralGraph *graph, const char *stage,
+    GHashTable *seen)
 {
   GError *error = NULL;
   DloralPlan *plan = dloral_cuda_compile (device, graph, &error);
-  int own = 0;
 
   g_assert_no_error (error);
   for (guint i = 0; i < graph->ops->len; i++) {
     const DloralOp *op = graph->ops->pdata[i];
-    const char *how = dloral_cuda_plan_describe (plan, i);
     char *text;
 
     if (op->kind > DLORAL_OP_LINEAR && op->kind != DLORAL_OP_ATTENTION)
       continue;
     text = describe (op);
-    own += strstr (how, "own") != NULL;
     if (g_hash_table_add (seen, text))
-      printf ("| %s | %s | %s |\n", graph->name, text, how);
+      printf ("%s\t%s\t%s\n", stage, text,
+          dloral_cuda_plan_describe (plan, i));
   }
   dloral_cuda_plan_free (plan);
   dloral_graph_free (graph);
-  return own;
 }
 
 int
@@ -217,28 +219,28 @@ main (int argc, char **argv)
   DloralModel model;
   DloralGeometry geo;
   GError *error = NULL;
-  int own;
 
-  if (argc != 5 || sscanf (argv[3], "%dx%d", &params.width, &params.height)
+  if (argc != 5 || sscanf (argv[4], "%dx%d", &params.width, &params.height)
       != 2) {
-    fprintf (stderr, "plans HEADER DEVICE.json WIDTHxHEIGHT full|tiny\n");
+    fprintf (stderr, "plans HEADER DEVICE.json CACHE WIDTHxHEIGHT\n");
     return 2;
   }
-  device = make_device (argv[2]);
+  device = make_device (argv[2], argv[3]);
   open_model (&model, argv[1], device);
   params.width /= model.config.scale;
   params.height /= model.config.scale;
-  params.vae = g_str_equal (argv[4], "tiny") ? DLORAL_VAE_TINY :
-      DLORAL_VAE_FULL;
   dloral_geometry_init (&geo, &model.config, &params);
-  own = compile (device, dloral_encode_graph (&model, &geo, &error), seen);
-  own += compile (device, dloral_restore_graph (&model, &geo, strengths, 1,
-          &error), seen);
-  own += compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+  compile (device, dloral_encode_graph (&model, &geo, &error), "encode", seen);
+  compile (device, dloral_restore_graph (&model, &geo, strengths, 1, &error),
+      "restore", seen);
+  compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+      "decode", seen);
+  geo.vae = DLORAL_VAE_TINY;
+  compile (device, dloral_encode_graph (&model, &geo, &error), "tiny encode",
       seen);
+  compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+      "tiny decode", seen);
   g_assert_no_error (error);
   g_hash_table_unref (seen);
-  fprintf (stderr, "%s, %s, %s: %d operators not by cuDNN alone\n", argv[2],
-      argv[3], argv[4], own);
   return 0;
 }

@@ -362,7 +362,8 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
   gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
-  g_object_set (element, "threads", 3, "async-depth", 7, "model", "a",
+  g_object_set (element, "threads", 3, "cuda-device-id", 1, "tune", TRUE,
+      "async-depth", 7, "model", "a",
       "prompt", "a", "consistency-strength", 0.5, "detail-strength", 0.0,
       "temporal-window", 0, "tile-size", 48, "tile-overlap", 4,
       "scene-cut-threshold", 0.0, NULL);

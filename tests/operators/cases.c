@@ -169,8 +169,12 @@ build_linear (DloralCase * c, DloralOp * op, GRand * rand)
 static void
 build_group_norm (DloralCase * c, DloralOp * op, GRand * rand)
 {
-  int h = pick_side (rand), w = pick_side (rand);
-  int groups = pick_of (rand, 5, 1, 2, 4, 8, 32), size = pick (rand, 1, 9);
+  /* One of four is too large for a GPU's multiprocessor to norm alone. */
+  gboolean large = pick (rand, 0, 3) == 0;
+  int h = large ? pick (rand, 24, 65) : pick_side (rand);
+  int w = large ? pick (rand, 24, 65) : pick_side (rand);
+  int groups = large ? pick (rand, 1, 2) : pick_of (rand, 5, 1, 2, 4, 8, 32);
+  int size = large ? pick (rand, 10, 40) : pick (rand, 1, 9);
   int channels = groups * size, first = pick (rand, 1, channels);
 
   op->u.group_norm.groups = groups;

@@ -195,7 +195,7 @@ Block::enter ()
     observe (&self->block->started);
     launch->kernel->call (launch->kernel->function, launch->values.data ());
     self->state = State::EXITED;
-    fiber_suspend (&self->fiber);
+    fiber_suspend (&self->fiber, true);
   }
 }
 
@@ -228,7 +228,7 @@ Block::wait_barrier (Runner *self, Site site)
   self->operation = "__syncthreads";
   self->site = site;
   self->state = State::BARRIER;
-  fiber_suspend (&self->fiber);
+  fiber_suspend (&self->fiber, true);
   observe (&passed);
 }
 
@@ -263,7 +263,7 @@ Block::wait_warp (Runner *self, const char *operation, unsigned mask, Site site)
   self->mask = mask;
   self->site = site;
   self->state = State::WARP;
-  fiber_suspend (&self->fiber);
+  fiber_suspend (&self->fiber, false);
 }
 
 /* Which address orders this __syncwarp: the one of those already in it. */

@@ -92,14 +92,16 @@ fiber_enter (Fiber *fiber)
 }
 
 UNSEEN void
-fiber_suspend (Fiber *fiber)
+fiber_suspend (Fiber *fiber, bool ordered)
 {
+  (void) ordered;
 #ifdef ON_CPU_ASAN
   __sanitizer_start_switch_fiber (&fiber->fake_stack, fiber->resumer_stack,
       fiber->resumer_stack_size);
 #endif
 #ifdef ON_CPU_TSAN
-  __tsan_switch_to_fiber (fiber->resumer_tsan, 0);
+  __tsan_switch_to_fiber (fiber->resumer_tsan,
+      ordered ? 0 : __tsan_switch_to_fiber_no_sync);
 #endif
   jump (fiber->context, fiber->resumer);
   fiber_enter (fiber);

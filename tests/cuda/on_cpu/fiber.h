@@ -26,12 +26,13 @@ struct Fiber
 /* `entry` never returns; it finds what it works for by its stack. */
 void fiber_init (Fiber *fiber, void *stack, size_t stack_size);
 
-/* Runs the fiber, `entry` at first, until it suspends itself. What it did is
- * ordered before what the caller does next; nothing else is ordered. */
+/* Runs the fiber, `entry` at first, until it suspends itself. For ThreadSanitizer
+ * this orders nothing. */
 void fiber_resume (Fiber *fiber, void (*entry) ());
 
-/* Of the fiber that runs. */
-void fiber_suspend (Fiber *fiber);
+/* Of the fiber that runs. `ordered`: what it did happens before what its resumer
+ * does next. */
+void fiber_suspend (Fiber *fiber, bool ordered);
 
 /* To be called by `entry` first. */
 void fiber_enter (Fiber *fiber);
