@@ -99,10 +99,12 @@ test_no_cudnn (void)
   g_autofree char *driver = g_build_filename (folder, "libcuda.so.1", NULL);
   g_autofree char *library = g_build_filename (folder, "libcudnn.so.9", NULL);
   const char *environment[] = { "LD_LIBRARY_PATH", folder, NULL };
-  g_autofree char *target = g_build_filename (g_getenv ("LD_LIBRARY_PATH"),
-      "libcuda.so.1", NULL);
 
   if (!g_test_subprocess ()) {
+    g_auto (GStrv) folders = g_strsplit (g_getenv ("LD_LIBRARY_PATH"), ":", 0);
+    g_autofree char *target = g_build_filename (folders[0], "libcuda.so.1",
+        NULL);
+
     g_assert_true (g_file_set_contents (library, "", 0, NULL));
     g_assert_cmpint (symlink (target, driver), ==, 0);
   }
