@@ -162,7 +162,7 @@ def run_quietly(command, env):
 
 
 def list_architectures():
-    """Compute capabilities of this machine's GPUs, as "9.0"; none where that cannot be asked."""
+    """Compute capabilities of the GPUs here, as "9.0"; none where that cannot be asked."""
     if shutil.which("nvidia-smi") is None:
         return []
     said = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
