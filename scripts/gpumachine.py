@@ -161,11 +161,22 @@ def run_quietly(command, env):
         raise Failure(f"{command[0]} failed, see above") from error
 
 
+def list_architectures():
+    """Compute capabilities of the GPUs here, as "9.0"; none where that cannot be asked."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    said = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
+                          capture_output=True, text=True).stdout
+    return sorted(set(re.findall(r"^\d+\.\d$", said, re.MULTILINE)), key=float)
+
+
 def configure(env):
-    """Sets the build up once: the engine and its backends, not the element."""
+    """Sets the build up once: the engine and its backends, not the element, and kernels
+    for the GPUs that are here."""
     if not (BUILD / "build.ninja").exists():
-        run_quietly(["meson", "setup", str(BUILD), "-Delement=disabled",
-                     "-Dcuda=enabled"], env)
+        archs = ",".join(arch.replace(".", "") for arch in list_architectures())
+        run_quietly(["meson", "setup", str(BUILD), "-Delement=disabled", "-Dcuda=enabled",
+                     f"-Dcuda-archs={archs}"], env)
 
 
 def build(env, programs):
