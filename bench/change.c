@@ -1,6 +1,6 @@
 /* Whether frames are late when the strengths change: frames come at half the rate
  * that could be computed, first in peace, then while another thread changes the
- * strengths over and over.
+ * strengths every few frames.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -13,6 +13,7 @@ typedef struct
   DloralStream *stream;
   int n_changes;                /* made; atomic */
   int stopping;                 /* atomic */
+  gint64 pause;                 /* µs between changes */
   GError *error;
 } Changer;
 
@@ -26,6 +27,7 @@ change (gpointer data)
 
     if (dloral_stream_set_conditions (c->stream, &conditions, &c->error))
       g_atomic_int_inc (&c->n_changes);
+    g_usleep (c->pause);
   }
   return NULL;
 }
@@ -92,6 +94,7 @@ measure (DloralStream *stream, int n, BenchChange *r, GError **error)
   /* Due all at once, the last one waited for all. */
   r->frame_ms = ms[n - 1] / n;
   period = 2000 * r->frame_ms;
+  changer.pause = 5 * period;
   if (!pace (stream, n, period, ms, error))
     return FALSE;
   r->mean_before = get_mean (ms, n);
