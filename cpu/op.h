@@ -52,8 +52,8 @@ DloralCpuOp *dloral_cpu_layer_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 
 /* Ours, what oneDNN lacks: group_norm.c, resize.c (resize, pool, concat),
- * warp.c, tiles.c, retrieval.c, picture.c (upsample, shrink, from_picture),
- * to_picture.c. Loops over pixels come from kernels.h. */
+ * warp.c, tiles.c, retrieval.c, video.c (unpack, pack), picture.c (upsample,
+ * shrink, from_picture), to_picture.c. Loops over pixels come from kernels.h. */
 DloralCpuOp *dloral_cpu_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCpuOp *dloral_cpu_resize_new (DloralDevice *, const DloralOp *, GError **);
@@ -64,6 +64,8 @@ DloralCpuOp *dloral_cpu_paste_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_warp_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_retrieval_new (DloralDevice *, const DloralOp *,
     GError **);
+DloralCpuOp *dloral_cpu_unpack_new (DloralDevice *, const DloralOp *, GError **);
+DloralCpuOp *dloral_cpu_pack_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_upsample_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCpuOp *dloral_cpu_shrink_new (DloralDevice *, const DloralOp *, GError **);

@@ -77,8 +77,8 @@ DloralCudaOp *dloral_cuda_attention_new (DloralDevice *, const DloralOp *,
     GError **);
 
 /* Own kernels: group_norm.c, layer_norm.c, resize.c (resize, pool, concat),
- * tiles.c (crop, paste), warp.c, retrieval.c, picture.c (upsample, shrink,
- * from_picture), to_picture.c. */
+ * tiles.c (crop, paste), warp.c, retrieval.c, video.c (unpack, pack), picture.c
+ * (upsample, shrink, from_picture), to_picture.c. */
 DloralCudaOp *dloral_cuda_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_layer_norm_new (DloralDevice *, const DloralOp *,
@@ -94,6 +94,9 @@ DloralCudaOp *dloral_cuda_paste_new (DloralDevice *, const DloralOp *,
 DloralCudaOp *dloral_cuda_warp_new (DloralDevice *, const DloralOp *, GError **);
 DloralCudaOp *dloral_cuda_retrieval_new (DloralDevice *, const DloralOp *,
     GError **);
+DloralCudaOp *dloral_cuda_unpack_new (DloralDevice *, const DloralOp *,
+    GError **);
+DloralCudaOp *dloral_cuda_pack_new (DloralDevice *, const DloralOp *, GError **);
 DloralCudaOp *dloral_cuda_upsample_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_shrink_new (DloralDevice *, const DloralOp *,

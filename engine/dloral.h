@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config.h"
+#include "video.h"
 
 G_BEGIN_DECLS
 
@@ -109,12 +110,12 @@ typedef enum
  * release. */
 typedef struct
 {
-  guint8 *lq;                   /* [height][lq_stride], RGB, 3 bytes a pixel */
-  gsize lq_stride;
+  guint8 *lq;                   /* a frame in the stream's input format */
+  gsize lq_stride;              /* of its first component, bytes */
   gboolean discont;             /* no frame before it: forget the past */
   gpointer user_data;           /* the caller's own */
 
-  const guint8 *hr;             /* [4·height][hr_stride], RGB */
+  const guint8 *hr;             /* in its output format */
   gsize hr_stride;
   /* The networks' result was not a number: the picture is the LQ frame, merely
    * enlarged, and no past for the next one. */
@@ -127,6 +128,16 @@ typedef struct
  * models. Takes a reference to the model. NULL and `error` on failure. */
 DloralStream *dloral_stream_new (DloralModel * model,
     const DloralStreamParams * params, GError ** error);
+
+/* How frames come in and go out from now on; `in` has the stream's size, `out` four
+ * times that. NULL, as is each at first: RGB of 3 bytes a pixel, [height][lq_stride]
+ * and [4·height][hr_stride]. Each slot's `lq` and `hr` are others then. Waits for
+ * what a flush has left; no frame may be submitted or held by the caller, and no
+ * other call be made meanwhile. FALSE and `error` on failure, everything as it
+ * was. */
+gboolean dloral_stream_set_formats (DloralStream * stream,
+    const DloralVideoFormat * in, const DloralVideoFormat * out,
+    GError ** error);
 
 /* Steers the restoration anew: builds what that needs, in the calling thread and
  * beside frames being computed, which may take seconds for large models; then

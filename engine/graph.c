@@ -202,6 +202,8 @@ dloral_op_kind_get_name (DloralOpKind kind)
     [DLORAL_OP_CROP] = "crop",
     [DLORAL_OP_PASTE] = "paste",
     [DLORAL_OP_RETRIEVAL] = "retrieval",
+    [DLORAL_OP_UNPACK] = "unpack",
+    [DLORAL_OP_PACK] = "pack",
     [DLORAL_OP_UPSAMPLE] = "upsample",
     [DLORAL_OP_SHRINK] = "shrink",
     [DLORAL_OP_FROM_PICTURE] = "from_picture",

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "safetensors.h"
+#include "video.h"
 
 G_BEGIN_DECLS
 
@@ -81,6 +82,8 @@ typedef enum
   DLORAL_OP_CROP,
   DLORAL_OP_PASTE,
   DLORAL_OP_RETRIEVAL,
+  DLORAL_OP_UNPACK,
+  DLORAL_OP_PACK,
   DLORAL_OP_UPSAMPLE,
   DLORAL_OP_SHRINK,
   DLORAL_OP_FROM_PICTURE,
@@ -158,6 +161,12 @@ typedef struct
      * [heads][c][c+1], bias [c]. window 0: all positions; else only those at
      * most window / 2 away in x and in y, inside the picture. */
     struct { int heads, window; const DloralWeight *value; } retrieval;
+
+    /* unpack: src[0], the bytes of a video frame, u8 and at least `size` of them
+     * in any shape, → dst u8 [height][width][3], RGB. pack: src[0] u8
+     * [≥ height][≥ width][3], of which the upper left is seen, → dst, such bytes;
+     * those that belong to no sample stay as they are. */
+    struct { DloralVideoFormat format; } video;
 
     /* src[0] u8 [h][w][3] → dst u8 [H][W][3]: Pillow's bicubic (a = -0.5,
      * 8-bit result after each pass) by `scale`; what lies beyond h·scale,

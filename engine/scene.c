@@ -9,18 +9,21 @@
 #include <string.h>
 
 void
-dloral_scene_init (DloralScene *scene, int height, gsize row)
+dloral_scene_init (DloralScene *scene, const DloralVideoFormat *format)
 {
+  gsize row = (gsize) 3 * format->width;
+
   memset (scene, 0, sizeof *scene);
-  scene->height = height;
-  scene->row = row;
-  scene->before = g_malloc (row * height);
+  scene->format = *format;
+  scene->before = g_malloc (row * format->height);
+  scene->line = g_malloc (row);
 }
 
 void
 dloral_scene_clear (DloralScene *scene)
 {
   g_clear_pointer (&scene->before, g_free);
+  g_clear_pointer (&scene->line, g_free);
 }
 
 static guint
@@ -34,20 +37,22 @@ sum_differences (const guint8 *a, const guint8 *b, gsize n)
 }
 
 double
-dloral_scene_score (DloralScene *scene, const guint8 *frame, gsize stride,
-    gboolean first)
+dloral_scene_score (DloralScene *scene, const guint8 *frame, gboolean first)
 {
+  const DloralVideoFormat *f = &scene->format;
   double difference, score;
   guint64 sum = 0;
+  gsize n = 0;
 
-  for (int y = 0; y < scene->height; y++) {
-    guint8 *before = scene->before + y * scene->row;
+  for (int y = 0; y < f->height; y++) {
+    guint8 *before = scene->before + y * (gsize) 3 * f->width;
 
+    n = dloral_video_read_line (f, frame, y, scene->line);
     if (!first && scene->have_before)
-      sum += sum_differences (before, frame + y * stride, scene->row);
-    memcpy (before, frame + y * stride, scene->row);
+      sum += sum_differences (before, scene->line, n);
+    memcpy (before, scene->line, n);
   }
-  difference = sum * 100. / 256 / (scene->row * scene->height);
+  difference = sum * 100. / 256 / (n * f->height);
   score = MIN (difference, fabs (difference - scene->difference));
   scene->difference = difference;
   scene->have_before = TRUE;

@@ -210,12 +210,10 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   s->async_depth = params->async_depth;
   s->scene_cut_threshold = params->scene_cut_threshold;
   s->memory = g_ptr_array_new ();
-  s->host_memory = g_ptr_array_new ();
   s->remembered[0] = g_ptr_array_new ();
   s->remembered[1] = g_ptr_array_new ();
   g_mutex_init (&s->lock);
   g_cond_init (&s->changed);
-  dloral_scene_init (&s->scene, params->height, (gsize) params->width * 3);
   dloral_geometry_init (&s->geo, &model->config, params);
   if (!dloral_stream_build (s, params, error)) {
     dloral_stream_free (s);
@@ -224,6 +222,20 @@ dloral_stream_new (DloralModel *model, const DloralStreamParams *params,
   if (s->async_depth > 0)
     s->worker = g_thread_new ("dloral-worker", work, s);
   return s;
+}
+
+/* What was submitted before a flush may still be at work. */
+gboolean
+dloral_stream_set_formats (DloralStream *s, const DloralVideoFormat *in,
+    const DloralVideoFormat *out, GError **error)
+{
+  g_mutex_lock (&s->lock);
+  while (g_queue_get_length (&s->idle) < (guint) s->n_slots)
+    g_cond_wait (&s->changed, &s->lock);
+  g_mutex_unlock (&s->lock);
+  for (int i = 0; i < s->n_slots; i++)
+    dloral_slot_wait (s, &s->slots[i], NULL);
+  return dloral_stream_set_edges (s, in, out, error);
 }
 
 gboolean
@@ -267,7 +279,6 @@ dloral_stream_free (DloralStream *s)
   g_queue_clear (&s->submitted);
   g_queue_clear (&s->issued);
   g_ptr_array_unref (s->memory);
-  g_ptr_array_unref (s->host_memory);
   g_ptr_array_unref (s->remembered[0]);
   g_ptr_array_unref (s->remembered[1]);
   dloral_scene_clear (&s->scene);
@@ -280,7 +291,7 @@ dloral_stream_free (DloralStream *s)
 gsize
 dloral_stream_get_memory (const DloralStream *s)
 {
-  return s->memory_size;
+  return s->memory_size + dloral_edges_get_memory (s->edges);
 }
 
 /* --- Looking inside -------------------------------------------------------- */

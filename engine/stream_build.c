@@ -148,16 +148,6 @@ allocate_remembered (DloralStream *s, GError **error)
   return TRUE;
 }
 
-static gpointer
-allocate_host (DloralStream *s, gsize size, GError **error)
-{
-  gpointer p = s->model->backend->alloc_host (s->model->device, size, error);
-
-  if (p)
-    g_ptr_array_add (s->host_memory, p);
-  return p;
-}
-
 /* Between LQ frame and picture. Where frames are never in flight together, one
  * of each serves all slots. */
 static gboolean
@@ -171,25 +161,6 @@ allocate_between (DloralStream *s, DloralSlot *slot, GError **error)
   return allocate_bound (s, &slot->hr, s->encode.graph, DLORAL_ENCODE_HR, error)
       && allocate_bound (s, &slot->x0, s->decode.graph, DLORAL_DECODE_X0,
       error);
-}
-
-static gboolean
-allocate_pictures (DloralStream *s, DloralSlot *slot, GError **error)
-{
-  DloralFrame *f = &slot->frame;
-  gsize lq_size, hr_size = dloral_stream_get_hr_size (s) + 1;
-
-  f->lq_stride = (gsize) s->geo.width * 3;
-  f->hr_stride = (gsize) s->geo.hr_width * 3;
-  lq_size = f->lq_stride * s->geo.height;
-  f->lq = allocate_host (s, lq_size, error);
-  f->hr = f->lq ? allocate_host (s, hr_size, error) : NULL;
-  if (f->hr == NULL)
-    return FALSE;
-  slot->lq = s->model->backend->discrete ? allocate (s, lq_size, error) : f->lq;
-  slot->out = s->model->backend->discrete ? allocate (s, hr_size, error) :
-      (gpointer) f->hr;
-  return slot->lq && slot->out;
 }
 
 static gboolean
@@ -213,8 +184,7 @@ make_slots (DloralStream *s, GError **error)
   for (int i = 0; i < s->n_slots; i++) {
     DloralSlot *slot = &s->slots[i];
 
-    if (!allocate_pictures (s, slot, error) ||
-        !allocate_between (s, slot, error) || !make_events (s, slot, error))
+    if (!allocate_between (s, slot, error) || !make_events (s, slot, error))
       return FALSE;
     g_queue_push_tail (&s->idle, slot);
   }
@@ -256,18 +226,24 @@ clear_slots (DloralStream *s)
   s->n_slots = 0;
 }
 
+void
+dloral_compiled_clear (DloralCompiled *stage, const DloralBackend *backend)
+{
+  if (stage->plan)
+    backend->plan_free (stage->plan);
+  dloral_graph_free (stage->graph);
+  memset (stage, 0, sizeof *stage);
+}
+
 static void
 clear_plans (DloralStream *s)
 {
   DloralCompiled *stages[] = { &s->encode, &s->decode, &s->decode_first };
 
-  for (guint i = 0; i < G_N_ELEMENTS (stages); i++) {
-    if (stages[i]->plan)
-      s->model->backend->plan_free (stages[i]->plan);
-    dloral_graph_free (stages[i]->graph);
-    memset (stages[i], 0, sizeof *stages[i]);
-  }
+  for (guint i = 0; i < G_N_ELEMENTS (stages); i++)
+    dloral_compiled_clear (stages[i], s->model->backend);
   g_clear_pointer (&s->restorer, dloral_restorer_free);
+  g_clear_pointer (&s->edges, dloral_edges_free);
 }
 
 static void
@@ -277,10 +253,7 @@ clear_memory (DloralStream *s)
 
   for (guint i = 0; i < s->memory->len; i++)
     backend->free (s->model->device, s->memory->pdata[i]);
-  for (guint i = 0; i < s->host_memory->len; i++)
-    backend->free_host (s->model->device, s->host_memory->pdata[i]);
   g_ptr_array_set_size (s->memory, 0);
-  g_ptr_array_set_size (s->host_memory, 0);
   g_ptr_array_set_size (s->remembered[0], 0);
   g_ptr_array_set_size (s->remembered[1], 0);
   g_clear_pointer (&s->small, g_free);
@@ -310,7 +283,8 @@ stream_build (DloralStream *s, const DloralStreamParams *params, int tile,
   s->geo.overlap = params->tile_overlap > 0 ? params->tile_overlap :
       tile * DLORAL_TILE_OVERLAP / DLORAL_TILE_SIZE;
   if (compile (s, &params->conditions, error) && allocate_arenas (s, error) &&
-      make_slots (s, error) && allocate_state (s, error) &&
+      make_slots (s, error) && dloral_stream_set_edges (s, NULL, NULL, error) &&
+      allocate_state (s, error) &&
       allocate_remembered (s, error) && make_queues (s, error))
     return TRUE;
   dloral_stream_clear (s);

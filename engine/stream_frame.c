@@ -26,19 +26,10 @@ run (DloralStream *s, DloralStep step, DloralPlan *plan, gpointer const *binding
 }
 
 static gboolean
-upload (DloralStream *s, DloralSlot *slot, GError **error)
-{
-  const DloralFrame *f = &slot->frame;
-
-  return slot->lq == f->lq || s->model->backend->upload (s->queues[UPLOAD],
-      slot->lq, f->lq, f->lq_stride * s->geo.height, error);
-}
-
-static gboolean
 encode (DloralStream *s, DloralSlot *slot, GError **error)
 {
   gpointer bindings[] = {
-    [DLORAL_ENCODE_LQ] = slot->lq,
+    [DLORAL_ENCODE_LQ] = slot->pictures.lq,
     [DLORAL_ENCODE_HR] = slot->hr,
     [DLORAL_ENCODE_SMALL] = s->small[s->current],
     [DLORAL_ENCODE_LATENT] = s->latent[s->current],
@@ -91,8 +82,9 @@ decode (DloralStream *s, DloralSlot *slot, GError **error)
 
   bindings[DLORAL_DECODE_X0] = slot->x0;
   bindings[DLORAL_DECODE_HR] = slot->hr;
-  bindings[DLORAL_DECODE_OUT] = slot->out;
-  bindings[DLORAL_DECODE_FINITE] = (guint8 *) slot->out + dloral_stream_get_hr_size (s);
+  bindings[DLORAL_DECODE_OUT] = slot->pictures.result;
+  bindings[DLORAL_DECODE_FINITE] = dloral_stream_get_finite (s,
+      slot->pictures.out);
   s->remembering = !s->remembering;
   for (guint i = 0; i < n; i++) {
     bindings[DLORAL_DECODE_MEMORY + 2 * i] =
@@ -104,21 +96,11 @@ decode (DloralStream *s, DloralSlot *slot, GError **error)
 }
 
 static gboolean
-download (DloralStream *s, DloralSlot *slot, GError **error)
-{
-  DloralFrame *f = &slot->frame;
-
-  return slot->out == f->hr || s->model->backend->download
-      (s->queues[DOWNLOAD], (gpointer) f->hr, slot->out, dloral_stream_get_hr_size (s) + 1,
-      error);
-}
-
-static gboolean
 begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
 {
   if (s->scene_cut_threshold <= 0)
     return first;
-  return dloral_scene_score (&s->scene, f->lq, f->lq_stride, first)
+  return dloral_scene_score (&s->scene, f->lq, first)
       >= s->scene_cut_threshold || first;
 }
 
@@ -127,7 +109,7 @@ static gboolean
 issue_steps (DloralStream *s, DloralSlot *slot, GError **error)
 {
   static gboolean (*const steps[N_STEPS]) (DloralStream *, DloralSlot *, GError **) =
-      { upload, encode, restore, decode, download };
+      { dloral_stream_upload, encode, restore, decode, dloral_stream_download };
   const DloralBackend *backend = s->model->backend;
 
   for (int i = 0; i < N_STEPS; i++)
@@ -207,7 +189,7 @@ dloral_stream_settle (DloralStream *s, DloralSlot *slot)
   for (int i = 0; i < DLORAL_N_STAGES; i++)
     f->stage_ns[i] = backend->event_get_elapsed (slot->begun[ENCODE + i],
         slot->done[ENCODE + i]);
-  f->plain = !f->hr[dloral_stream_get_hr_size (s)];
+  f->plain = !*dloral_stream_get_finite (s, slot->pictures.host_out);
   if (f->plain)
     forget_past (s);
 }

@@ -1,6 +1,6 @@
 /* Inside of a stream, for the files that make it: stream.c is the ring of frames
  * that callers see, stream_frame.c what is done to one frame, stream_build.c
- * memory and plans.
+ * memory and plans, stream_video.c the same for frames in the caller's format.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -19,15 +19,27 @@ typedef enum
   N_STEPS
 } DloralStep;
 
+/* A frame on its way in and out. Memory of the device is the host's own where
+ * there is no other, and pictures are frames where that is their format. */
+typedef struct
+{
+  gpointer host_in, host_out;   /* frames as the caller has them; behind the second
+                                 * one byte, whether it is finite */
+  gpointer in, out;             /* the same on the device */
+  gpointer lq, result;          /* pictures on the device: u8 [height][width][3]
+                                 * and, on the HR grid, [H][W][3] */
+} DloralPictures;
+
+typedef struct _DloralEdges DloralEdges;
+
 typedef struct
 {
   DloralFrame frame;            /* first: the caller's view of the slot */
   guint epoch;                  /* of the flush it was submitted under */
   gboolean in_flight;           /* until waited for */
   DloralEvent *begun[N_STEPS], *done[N_STEPS];
-  /* Device memory; lq and out are the frame's own where there is no other. */
-  gpointer lq, out;             /* out: and one byte, whether it is finite */
-  gpointer hr, x0;
+  DloralPictures pictures;      /* owned by the stream's edges */
+  gpointer hr, x0;              /* device memory */
   DloralRestorer *retired;      /* the last frame to use it is this one's
                                  * predecessor */
 } DloralSlot;
@@ -49,7 +61,8 @@ struct _DloralStream
   DloralCompiled encode, decode;
   DloralCompiled decode_first;          /* without a past; if the decoder remembers */
   DloralRestorer *restorer;
-  GPtrArray *memory, *host_memory;      /* of the device's, for freeing */
+  DloralEdges *edges;
+  GPtrArray *memory;            /* of the device's, for freeing */
   gsize memory_size;
   DloralQueue *queues[N_STEPS];
   gpointer arenas[N_STEPS];     /* of the stages; one for all where they never
@@ -80,6 +93,9 @@ struct _DloralStream
   GThread *worker;              /* NULL where async_depth is 0 */
 };
 
+void dloral_compiled_clear (DloralCompiled * stage,
+    const DloralBackend * backend);
+
 /* Bytes of a picture on the HR grid. */
 gsize dloral_stream_get_hr_size (const DloralStream * s);
 
@@ -88,6 +104,26 @@ gsize dloral_stream_get_hr_size (const DloralStream * s);
 gboolean dloral_stream_build (DloralStream * s,
     const DloralStreamParams * params, GError ** error);
 void dloral_stream_clear (DloralStream * s);
+
+/* Memory and plans for frames of these formats, NULL: pictures, in place of what
+ * there was. Slots must not be in use. FALSE, and all as it was, on failure. */
+gboolean dloral_stream_set_edges (DloralStream * s,
+    const DloralVideoFormat * in, const DloralVideoFormat * out,
+    GError ** error);
+void dloral_edges_free (DloralEdges * edges);
+
+/* Bytes of device memory. */
+gsize dloral_edges_get_memory (const DloralEdges * edges);
+
+/* The first and the last step, given to their queues. */
+gboolean dloral_stream_upload (DloralStream * s, DloralSlot * slot,
+    GError ** error);
+gboolean dloral_stream_download (DloralStream * s, DloralSlot * slot,
+    GError ** error);
+
+/* Of an outgoing frame, on the host or the device: the byte that tells whether
+ * it is finite. */
+guint8 *dloral_stream_get_finite (const DloralStream * s, gpointer frame);
 
 /* Gives the frame's steps to their queues. forget: it has no past. One thread at
  * a time, without the lock. */

@@ -185,6 +185,12 @@ dloral_format_get_subsampling (const GstVideoFormatInfo * info)
       + GST_VIDEO_FORMAT_INFO_H_SUB (info, 1) : 0;
 }
 
+static gint
+dloral_format_get_depth (const GstVideoFormatInfo * info)
+{
+  return GST_VIDEO_FORMAT_INFO_DEPTH (info, 0);
+}
+
 /* How much of `in` is lost in `out`; 0: nothing, not even time. */
 static gint
 dloral_format_get_loss (GstVideoFormat in, GstVideoFormat out)
@@ -198,6 +204,10 @@ dloral_format_get_loss (GstVideoFormat in, GstVideoFormat out)
   if (GST_VIDEO_FORMAT_INFO_HAS_ALPHA (o)
       && !GST_VIDEO_FORMAT_INFO_HAS_ALPHA (i))
     loss += 1;
+  if (dloral_format_get_depth (o) > dloral_format_get_depth (i))
+    loss += 1;
+  if (dloral_format_get_depth (o) < dloral_format_get_depth (i))
+    loss += 4;
   if (!GST_VIDEO_FORMAT_INFO_IS_GRAY (i))
     loss += 8 * MAX (0, dloral_format_get_subsampling (o)
         - dloral_format_get_subsampling (i));

@@ -1,11 +1,9 @@
-/* Packed RGB in any order is copied byte by byte, YUV and grey go through
- * dloralyuv.c; changes of size are GstVideoConverter's work.
+/* Formats in the engine's words, and GstVideoConverter for what is left to do.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "dloralconvert.h"
 #include "dloralcaps.h"
-#include "dloralyuv.h"
 
 #include <string.h>
 
@@ -15,139 +13,93 @@
 struct _DloralConvert
 {
   GstVideoInfo in, out;
-  DloralMatrix in_matrix, out_matrix;   /* where the format is not RGB */
-  gboolean in_limited, out_limited;     /* where it is: levels 16 ... 235 */
+  DloralVideoFormat in_format, out_format;
+  gboolean direct;              /* the engine makes `out`, else RGB and the rest is
+                                 * done here: */
   GstVideoInfo hr, fit;         /* RGB, 4 times the size of `in`; of `out` */
-
   GstVideoConverter *resize;    /* hr -> fit; NULL where they are the same */
   guint8 *fitted;               /* [fit.height][fit.stride], or NULL */
+  gpointer scratch;             /* to make `out` of that */
   GstVideoConverter *alpha;     /* in -> out, for the alpha alone; or NULL */
 };
 
-/* --- Packed RGB ---------------------------------------------------------- */
-
-/* Levels of one row, 0 ... 255 to 16 ... 235 or back. */
-static void
-dloral_rgb_limit_row (guint8 * rgb, gint n)
-{
-  gint i;
-
-  for (i = 0; i < n; i++)
-    rgb[i] = 16 + (rgb[i] * 219 + 127) / 255;
-}
-
-static void
-dloral_rgb_expand_row (guint8 * rgb, gint n)
-{
-  gint i;
-
-  for (i = 0; i < n; i++) {
-    gint level = ((CLAMP (rgb[i], 16, 235) - 16) * 255 + 109) / 219;
-
-    rgb[i] = level;
-  }
-}
-
-static void
-dloral_rgb_unpack_row (const guint8 * src, const GstVideoInfo * info,
-    guint8 * rgb, gint width)
-{
-  const gint step = GST_VIDEO_INFO_COMP_PSTRIDE (info, 0);
-  const guint8 *r = src + GST_VIDEO_INFO_COMP_POFFSET (info, 0);
-  const guint8 *g = src + GST_VIDEO_INFO_COMP_POFFSET (info, 1);
-  const guint8 *b = src + GST_VIDEO_INFO_COMP_POFFSET (info, 2);
-  gint x;
-
-  for (x = 0; x < width; x++) {
-    rgb[3 * x] = r[step * x];
-    rgb[3 * x + 1] = g[step * x];
-    rgb[3 * x + 2] = b[step * x];
-  }
-}
-
-static void
-dloral_rgb_pack_row (const guint8 * rgb, const GstVideoInfo * info,
-    guint8 * dst, gint width)
-{
-  const gint step = GST_VIDEO_INFO_COMP_PSTRIDE (info, 0);
-  guint8 *r = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 0);
-  guint8 *g = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 1);
-  guint8 *b = dst + GST_VIDEO_INFO_COMP_POFFSET (info, 2);
-  gint x;
-
-  for (x = 0; x < width; x++) {
-    r[step * x] = rgb[3 * x];
-    g[step * x] = rgb[3 * x + 1];
-    b[step * x] = rgb[3 * x + 2];
-  }
-}
+/* --- Formats ------------------------------------------------------------- */
 
 /* Offset in a pixel of the byte that is no colour: alpha or padding. Those of
  * the four are 0 + 1 + 2 + 3. */
 static gint
 dloral_info_get_fourth_offset (const GstVideoInfo * info)
 {
+  if (GST_VIDEO_INFO_COMP_PSTRIDE (info, 0) != 4)
+    return -1;
   return 6 - GST_VIDEO_INFO_COMP_POFFSET (info, 0)
       - GST_VIDEO_INFO_COMP_POFFSET (info, 1)
       - GST_VIDEO_INFO_COMP_POFFSET (info, 2);
 }
 
 static void
-dloral_rgb_set_opaque (guint8 * dst, const GstVideoInfo * info, gint width)
+dloral_format_set_chroma (DloralVideoFormat * format,
+    const GstVideoInfo * info)
 {
-  guint8 *a = dst + dloral_info_get_fourth_offset (info);
-  gint x;
+  GstVideoChromaSite site = info->chroma_site;
 
-  for (x = 0; x < width; x++)
-    a[4 * x] = 255;
+  format->w_sub = GST_VIDEO_FORMAT_INFO_W_SUB (info->finfo, 1);
+  format->h_sub = GST_VIDEO_FORMAT_INFO_H_SUB (info->finfo, 1);
+  format->h_cosited = (site & GST_VIDEO_CHROMA_SITE_H_COSITED) != 0;
+  format->v_cosited = (site & GST_VIDEO_CHROMA_SITE_V_COSITED) != 0;
 }
 
 static void
-dloral_rgb_unpack (GstVideoFrame * in, gboolean limited, guint8 * rgb,
-    gsize stride)
+dloral_format_set_colors (DloralVideoFormat * format,
+    const GstVideoColorimetry * colors)
 {
-  const GstVideoInfo *info = &in->info;
-  const guint8 *src = GST_VIDEO_FRAME_PLANE_DATA (in, 0);
-  gint y;
-
-  for (y = 0; y < info->height; y++) {
-    if (GST_VIDEO_INFO_FORMAT (info) == GST_VIDEO_FORMAT_RGB)
-      memcpy (rgb, src, 3 * (gsize) info->width);
-    else
-      dloral_rgb_unpack_row (src, info, rgb, info->width);
-    if (limited)
-      dloral_rgb_expand_row (rgb, 3 * info->width);
-    src += GST_VIDEO_FRAME_PLANE_STRIDE (in, 0);
-    rgb += stride;
-  }
+  format->limited = colors->range == GST_VIDEO_COLOR_RANGE_16_235;
+  if (!gst_video_color_matrix_get_Kr_Kb (colors->matrix, &format->kr,
+          &format->kb))
+    gst_video_color_matrix_get_Kr_Kb (GST_VIDEO_COLOR_MATRIX_BT601,
+        &format->kr, &format->kb);
+  dloral_video_format_init_matrix (format);
 }
 
-static void
-dloral_rgb_pack (const guint8 * rgb, gsize stride, gboolean limited,
-    GstVideoFrame * out, gboolean keep_alpha)
+/* Bytes from a plane's start to the component's first sample. P010's V is said to
+ * be one byte after U; it is one sample. */
+static gsize
+dloral_info_get_offset (const GstVideoInfo * info, gint component)
 {
-  const GstVideoInfo *info = &out->info;
-  guint8 *dst = GST_VIDEO_FRAME_PLANE_DATA (out, 0);
-  const gsize length = 3 * (gsize) info->width;
-  guint8 *row = limited ? g_malloc (length) : NULL;
-  gint y;
+  gsize offset = GST_VIDEO_INFO_COMP_POFFSET (info, component);
 
-  for (y = 0; y < info->height; y++) {
-    const guint8 *src = rgb + y * stride;
+  return GST_VIDEO_INFO_COMP_DEPTH (info, component) > 8 && offset % 2 ?
+      2 * offset : offset;
+}
 
-    if (limited) {
-      src = memcpy (row, src, length);
-      dloral_rgb_limit_row (row, length);
-    }
-    if (GST_VIDEO_INFO_FORMAT (info) == GST_VIDEO_FORMAT_RGB)
-      memcpy (dst, src, length);
-    else
-      dloral_rgb_pack_row (src, info, dst, info->width);
-    if (GST_VIDEO_INFO_COMP_PSTRIDE (info, 0) == 4 && !keep_alpha)
-      dloral_rgb_set_opaque (dst, info, info->width);
-    dst += GST_VIDEO_FRAME_PLANE_STRIDE (out, 0);
-  }
-  g_free (row);
+void
+dloral_convert_describe (const GstVideoInfo * info, DloralVideoFormat * format)
+{
+  gboolean rgb = GST_VIDEO_INFO_IS_RGB (info);
+  gboolean grey = GST_VIDEO_INFO_IS_GRAY (info);
+  gint i;
+
+  *format = (DloralVideoFormat) {
+    .kind = rgb ? DLORAL_VIDEO_RGB : grey ? DLORAL_VIDEO_GREY
+        : DLORAL_VIDEO_YUV,
+    .width = info->width,
+    .height = info->height,
+    .size = info->size,
+    .opaque = rgb ? dloral_info_get_fourth_offset (info) : -1,
+    .depth = GST_VIDEO_INFO_COMP_DEPTH (info, 0),
+    .shift = info->finfo->shift[0],
+  };
+  for (i = 0; i < (grey ? 1 : 3); i++)
+    format->components[i] = (DloralVideoComponent) {
+      .offset = GST_VIDEO_INFO_PLANE_OFFSET (info,
+          GST_VIDEO_INFO_COMP_PLANE (info, i)) + dloral_info_get_offset (info,
+          i),
+      .stride = GST_VIDEO_INFO_COMP_STRIDE (info, i),
+      .step = GST_VIDEO_INFO_COMP_PSTRIDE (info, i),
+    };
+  if (format->kind == DLORAL_VIDEO_YUV)
+    dloral_format_set_chroma (format, info);
+  dloral_format_set_colors (format, &info->colorimetry);
 }
 
 /* --- Converters ---------------------------------------------------------- */
@@ -167,12 +119,13 @@ dloral_info_set_rgb (GstVideoInfo * info, const GstVideoInfo * like,
 
 /* A frame around memory that is not a buffer's. */
 static GstVideoFrame
-dloral_frame_wrap (const GstVideoInfo * info, const guint8 * data, gsize stride)
+dloral_frame_wrap (const GstVideoInfo * info, const guint8 * data)
 {
   GstVideoFrame frame = { .info = *info, };
+  guint i;
 
-  frame.data[0] = (gpointer) data;
-  frame.info.stride[0] = stride;
+  for (i = 0; i < GST_VIDEO_INFO_N_PLANES (info); i++)
+    frame.data[i] = (guint8 *) data + GST_VIDEO_INFO_PLANE_OFFSET (info, i);
   return frame;
 }
 
@@ -199,6 +152,26 @@ dloral_converter_new (const GstVideoInfo * in, const GstVideoInfo * out,
           GST_VIDEO_CONVERTER_OPT_THREADS, G_TYPE_UINT, useful, NULL));
 }
 
+/* What is needed where the engine makes RGB. */
+static void
+dloral_convert_init_rest (DloralConvert * c, guint threads)
+{
+  const GstVideoInfo *in = &c->in, *out = &c->out;
+
+  c->scratch = g_malloc (dloral_video_get_scratch_size (&c->out_format));
+  dloral_info_set_rgb (&c->hr, in, in->width * DLORAL_SCALE,
+      in->height * DLORAL_SCALE);
+  dloral_info_set_rgb (&c->fit, in, out->width, out->height);
+  if (c->hr.width != c->fit.width || c->hr.height != c->fit.height) {
+    c->resize = dloral_converter_new (&c->hr, &c->fit, threads);
+    c->fitted = g_malloc (c->fit.size);
+  }
+  if (GST_VIDEO_INFO_HAS_ALPHA (in) && GST_VIDEO_INFO_HAS_ALPHA (out)) {
+    c->alpha = dloral_converter_new (in, out, threads);
+    c->out_format.opaque = -1;
+  }
+}
+
 DloralConvert *
 dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
     guint threads)
@@ -207,20 +180,13 @@ dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
 
   c->in = *in;
   c->out = *out;
-  dloral_matrix_init (&c->in_matrix, &in->colorimetry);
-  dloral_matrix_init (&c->out_matrix, &out->colorimetry);
-  c->in_limited = in->colorimetry.range == GST_VIDEO_COLOR_RANGE_16_235;
-  c->out_limited = out->colorimetry.range == GST_VIDEO_COLOR_RANGE_16_235;
-  dloral_info_set_rgb (&c->hr, in, in->width * DLORAL_SCALE,
-      in->height * DLORAL_SCALE);
-  dloral_info_set_rgb (&c->fit, in, out->width, out->height);
-
-  if (c->hr.width != c->fit.width || c->hr.height != c->fit.height) {
-    c->resize = dloral_converter_new (&c->hr, &c->fit, threads);
-    c->fitted = g_malloc (c->fit.size);
-  }
-  if (GST_VIDEO_INFO_HAS_ALPHA (in) && GST_VIDEO_INFO_HAS_ALPHA (out))
-    c->alpha = dloral_converter_new (in, out, threads);
+  dloral_convert_describe (in, &c->in_format);
+  dloral_convert_describe (out, &c->out_format);
+  c->direct = out->width == in->width * DLORAL_SCALE
+      && out->height == in->height * DLORAL_SCALE
+      && !(GST_VIDEO_INFO_HAS_ALPHA (in) && GST_VIDEO_INFO_HAS_ALPHA (out));
+  if (!c->direct)
+    dloral_convert_init_rest (c, threads);
   return c;
 }
 
@@ -230,7 +196,20 @@ dloral_convert_free (DloralConvert * c)
   g_clear_pointer (&c->resize, gst_video_converter_free);
   g_clear_pointer (&c->alpha, gst_video_converter_free);
   g_free (c->fitted);
+  g_free (c->scratch);
   g_free (c);
+}
+
+const DloralVideoFormat *
+dloral_convert_get_in (const DloralConvert * c)
+{
+  return &c->in_format;
+}
+
+const DloralVideoFormat *
+dloral_convert_get_out (const DloralConvert * c)
+{
+  return c->direct ? &c->out_format : NULL;
 }
 
 gboolean
@@ -238,6 +217,8 @@ dloral_convert_has_alpha (const DloralConvert * c)
 {
   return c->alpha != NULL;
 }
+
+/* --- Frames -------------------------------------------------------------- */
 
 void
 dloral_convert_scale_alpha (DloralConvert * c, GstVideoFrame * in,
@@ -247,30 +228,62 @@ dloral_convert_scale_alpha (DloralConvert * c, GstVideoFrame * in,
 }
 
 void
-dloral_convert_to_rgb (DloralConvert * c, GstVideoFrame * in, guint8 * rgb,
-    gsize stride)
+dloral_convert_put (DloralConvert * c, GstVideoFrame * in, guint8 * lq)
 {
-  if (GST_VIDEO_INFO_IS_RGB (&c->in))
-    dloral_rgb_unpack (in, c->in_limited, rgb, stride);
-  else
-    dloral_yuv_to_rgb (&c->in_matrix, in, rgb, stride);
+  GstVideoFrame frame = dloral_frame_wrap (&c->in, lq);
+
+  gst_video_frame_copy (&frame, in);
 }
 
-void
-dloral_convert_from_rgb (DloralConvert * c, const guint8 * rgb, gsize stride,
+/* RGB pictures to frames of their size. `out` may have other strides and offsets
+ * than its format has by itself. */
+static void
+dloral_convert_pack (DloralConvert * c, const guint8 * rgb, gsize stride,
+    GstVideoFrame * out)
+{
+  DloralVideoFormat format = c->out_format;
+  guint8 *frame = GST_VIDEO_FRAME_PLANE_DATA (out, 0);
+  guint i;
+
+  for (i = 1; i < GST_VIDEO_FRAME_N_PLANES (out); i++)
+    frame = MIN (frame, (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (out, i));
+  for (i = 0; i < (format.kind == DLORAL_VIDEO_GREY ? 1 : 3); i++) {
+    gint plane = GST_VIDEO_FRAME_COMP_PLANE (out, i);
+
+    format.components[i].offset =
+        (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (out, plane) - frame
+        + dloral_info_get_offset (&out->info, i);
+    format.components[i].stride = GST_VIDEO_FRAME_COMP_STRIDE (out, i);
+  }
+  dloral_video_pack (&format, rgb, stride, frame, 0, format.height,
+      c->scratch);
+}
+
+static void
+dloral_convert_take_rgb (DloralConvert * c, const guint8 * rgb, gsize stride,
     GstVideoFrame * out)
 {
   if (c->resize) {
-    gsize fit_stride = GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0);
-    GstVideoFrame hr = dloral_frame_wrap (&c->hr, rgb, stride);
-    GstVideoFrame fit = dloral_frame_wrap (&c->fit, c->fitted, fit_stride);
+    GstVideoFrame hr = dloral_frame_wrap (&c->hr, rgb);
+    GstVideoFrame fit = dloral_frame_wrap (&c->fit, c->fitted);
 
+    hr.info.stride[0] = stride;
     gst_video_converter_frame (c->resize, &hr, &fit);
     rgb = c->fitted;
-    stride = fit_stride;
+    stride = GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0);
   }
-  if (GST_VIDEO_INFO_IS_RGB (&c->out))
-    dloral_rgb_pack (rgb, stride, c->out_limited, out, c->alpha != NULL);
-  else
-    dloral_yuv_from_rgb (&c->out_matrix, out, rgb, stride);
+  dloral_convert_pack (c, rgb, stride, out);
+}
+
+void
+dloral_convert_take (DloralConvert * c, const guint8 * hr, gsize stride,
+    GstVideoFrame * out)
+{
+  if (c->direct) {
+    GstVideoFrame frame = dloral_frame_wrap (&c->out, hr);
+
+    gst_video_frame_copy (out, &frame);
+  } else {
+    dloral_convert_take_rgb (c, hr, stride, out);
+  }
 }

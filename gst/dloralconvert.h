@@ -1,10 +1,14 @@
-/* Between video frames and the engine's RGB pictures.
+/* Between video frames and the engine's: what a format is in the engine's words,
+ * copies to and from its memory, and what the engine does not do itself, which is
+ * other sizes than four times the input's, and alpha.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
 
 #include <gst/video/video.h>
+
+#include "engine/video.h"
 
 G_BEGIN_DECLS
 
@@ -13,25 +17,34 @@ G_BEGIN_DECLS
  * only matrix, range and sampling change. */
 typedef struct _DloralConvert DloralConvert;
 
+/* A frame of `info`, laid out as that says. */
+void dloral_convert_describe (const GstVideoInfo * info,
+    DloralVideoFormat * format);
+
 /* `in`: the LQ frames; `out`: the frames made of HR pictures, which are 4 times
  * as large as `in`. threads: at most this many for large frames. */
 DloralConvert *dloral_convert_new (const GstVideoInfo * in,
     const GstVideoInfo * out, guint threads);
 void dloral_convert_free (DloralConvert * convert);
 
+/* What the engine is to take and to make. The latter is NULL for RGB pictures,
+ * of which the rest is made here. Owned by the converter. */
+const DloralVideoFormat *dloral_convert_get_in (const DloralConvert * convert);
+const DloralVideoFormat *dloral_convert_get_out (const DloralConvert * convert);
+
 /* Whether `out` has alpha that comes from `in`. Then
  * dloral_convert_scale_alpha () fills the alpha of an output frame while its
- * input is at hand, and dloral_convert_from_rgb () leaves it alone. */
+ * input is at hand, and dloral_convert_take () leaves it alone. */
 gboolean dloral_convert_has_alpha (const DloralConvert * convert);
 void dloral_convert_scale_alpha (DloralConvert * convert,
     GstVideoFrame * in, GstVideoFrame * out);
 
-/* An LQ frame to RGB [height][stride], 3 bytes a pixel. */
-void dloral_convert_to_rgb (DloralConvert * convert, GstVideoFrame * in,
-    guint8 * rgb, gsize stride);
+/* A frame into the engine's memory. */
+void dloral_convert_put (DloralConvert * convert, GstVideoFrame * in,
+    guint8 * lq);
 
-/* An RGB picture [4 * height of in][stride] to an output frame. */
-void dloral_convert_from_rgb (DloralConvert * convert, const guint8 * rgb,
+/* And what the engine made of it, to an output frame. stride: of RGB pictures. */
+void dloral_convert_take (DloralConvert * convert, const guint8 * hr,
     gsize stride, GstVideoFrame * out);
 
 G_END_DECLS

@@ -113,13 +113,12 @@ gst_dloral_post_compile_progress (GstDloral * self, GstProgressType type,
   g_free (text);
 }
 
+/* It could not be made, or not for frames of that format. */
 static void
 gst_dloral_post_stream_error (GstDloral * self, const GError * error)
 {
   gchar *text = NULL;
 
-  gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_ERROR, "%s",
-      error->message);
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY))
     text = g_strdup_printf ("There is not enough memory for frames of %dx%d.",
         self->state.in.width, self->state.in.height);
@@ -158,6 +157,8 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
   stream = dloral_stream_new (model, &params, &error);
   g_free ((gchar *) params.conditions.prompt);
   if (!stream) {
+    gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_ERROR, "%s",
+        error->message);
     gst_dloral_post_stream_error (self, error);
     g_clear_error (&error);
     return FALSE;
@@ -167,6 +168,27 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
   gst_dloral_post_compile_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       "Ready for frames of %dx%d", in->width, in->height);
   return TRUE;
+}
+
+/* Tells the stream what frames are like. */
+static gboolean
+gst_dloral_set_formats (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  DloralConvert *convert = dloral_convert_new (&state->in, &state->out,
+      MIN (g_get_num_processors (), MAX_CONVERT_THREADS));
+  GError *error = NULL;
+
+  if (dloral_stream_set_formats (state->stream,
+          dloral_convert_get_in (convert), dloral_convert_get_out (convert),
+          &error)) {
+    state->convert = convert;
+    return TRUE;
+  }
+  dloral_convert_free (convert);
+  gst_dloral_post_stream_error (self, error);
+  g_clear_error (&error);
+  return FALSE;
 }
 
 /* Waits for the model, makes what is missing for the caps at hand. */
@@ -191,12 +213,9 @@ gst_dloral_ensure_stream (GstDloral * self)
   if (!model)
     return flushing ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
 
-  if (!state->convert)
-    state->convert = dloral_convert_new (&state->in, &state->out,
-        MIN (g_get_num_processors (), MAX_CONVERT_THREADS));
   if (!state->stream && !gst_dloral_compile (self, model))
     return GST_FLOW_ERROR;
-  return GST_FLOW_OK;
+  return gst_dloral_set_formats (self) ? GST_FLOW_OK : GST_FLOW_ERROR;
 }
 
 /* --- In ------------------------------------------------------------------ */
@@ -270,7 +289,7 @@ gst_dloral_submit_frame (GstDloral * self, GstBuffer * inbuf,
     dloral_stream_cancel (state->stream, frame);
     return flow;
   }
-  dloral_convert_to_rgb (state->convert, in, frame->lq, frame->lq_stride);
+  dloral_convert_put (state->convert, in, frame->lq);
   frame->discont = state->discont;
   state->discont = FALSE;
   g_mutex_lock (&state->lock);
@@ -374,8 +393,7 @@ gst_dloral_finish_frame (GstDloral * self, DloralFrame * frame,
         ("an output buffer could not be written"));
     return GST_FLOW_ERROR;
   }
-  dloral_convert_from_rgb (self->state.convert, frame->hr, frame->hr_stride,
-      &out);
+  dloral_convert_take (self->state.convert, frame->hr, frame->hr_stride, &out);
   gst_video_frame_unmap (&out);
   return GST_FLOW_OK;
 }

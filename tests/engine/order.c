@@ -28,19 +28,22 @@ typedef struct
   gboolean remembers;           /* the decoder */
   const char *prompt;           /* of changed conditions; NULL: the stored one */
   int tile;
+  gboolean converts;            /* frames are not pictures */
 } Kind;
 
 static const Kind kinds[] = {
   { "full", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL,
-      0 },
+      0, FALSE },
   { "remembering", "tests/agreement/data/tiny-video/model.safetensors",
-      DLORAL_VAE_TINY, TRUE, NULL, 0 },
+      DLORAL_VAE_TINY, TRUE, NULL, 0, FALSE },
   { "prompt", "tests/agreement/data/sd/model.safetensors", DLORAL_VAE_FULL,
-      FALSE, NULL, 0 },
+      FALSE, NULL, 0, FALSE },
   { "text", "tests/engine/data/text-model.safetensors", DLORAL_VAE_FULL,
-      FALSE, "trees and water", 0 },
+      FALSE, "trees and water", 0, FALSE },
   { "tiles", "tests/agreement/data/sd/model.safetensors", DLORAL_VAE_FULL,
-      FALSE, NULL, 6 },
+      FALSE, NULL, 6, FALSE },
+  { "formats", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL,
+      0, TRUE },
 };
 
 typedef struct
@@ -60,6 +63,30 @@ typedef struct
   int failed;                   /* last frame that did, -1: none */
 } Video;
 
+/* GRAY8, with a few bytes more than there are pixels. */
+static DloralVideoFormat
+make_format (int width, int height)
+{
+  DloralVideoFormat format = {
+    .kind = DLORAL_VIDEO_GREY, .width = width, .height = height,
+    .size = (width + 3) * height, .components = { { 0, width + 3, 1 } },
+    .depth = 8, .kr = 0.3, .kb = 0.1,
+  };
+
+  dloral_video_format_init_matrix (&format);
+  return format;
+}
+
+static void
+set_formats (Video *v)
+{
+  DloralVideoFormat in = make_format (WIDTH, HEIGHT);
+  DloralVideoFormat out = make_format (4 * WIDTH, 4 * HEIGHT);
+
+  if (!dloral_stream_set_formats (v->stream, &in, &out, NULL))
+    g_clear_pointer (&v->stream, dloral_stream_free);
+}
+
 static void
 open_video (Video *v, const Case *c)
 {
@@ -76,6 +103,8 @@ open_video (Video *v, const Case *c)
   v->model = dloral_model_open (&(DloralModelParams) { .path = path }, &error);
   g_assert_no_error (error);
   v->stream = dloral_stream_new (v->model, &params, NULL);
+  if (v->stream && c->kind->converts)
+    set_formats (v);
 }
 
 static void
@@ -593,6 +622,7 @@ main (int argc, char **argv)
     add_cases (&kinds[i], i < 2 ? 4 : 2);
   add ("failures", &kinds[1], 2, 1, test_failures);
   add ("failures", &kinds[2], 0, 1, test_failures);
+  add ("failures", &kinds[5], 2, 1, test_failures);
   add ("nothing-is-idle", &kinds[1], 2, 1, test_nothing_is_idle);
   g_test_add_func ("/order/catches/arena", test_catches_arena);
   g_test_add_func ("/order/catches/early-free", test_catches_early_free);

@@ -334,7 +334,8 @@ do_copy (const Copy *copy)
     return;
   }
   memset (copy->host, 1, copy->size);
-  memcpy (copy->host, &copy->frames, MIN (copy->size, sizeof copy->frames));
+  if (copy->size >= sizeof copy->frames)
+    memcpy (copy->host, &copy->frames, sizeof copy->frames);
 }
 
 /* The calling thread has waited for what the clock says. */

@@ -3,8 +3,8 @@
  * queues or threads do to the same memory is ordered by events or waiting, that
  * nothing is freed too early or not at all.
  *
- * A picture that is copied from the device begins with 8 bytes that tell which
- * frames it was made from (bit t: frame t); all others are 1. Copies are done as
+ * What is copied from the device begins with 8 bytes that tell which frames it was
+ * made from (bit t: frame t), if it is that long; all others are 1. Copies are done as
  * late as the engine allows, when it waits for them; until then it is all 0.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later

@@ -173,6 +173,127 @@ test_scene_cut (void)
   dloral_stream_free (without);
 }
 
+/* --- formats ---------------------------------------------------------------- */
+
+/* I420, its rows a little longer than its pixels. */
+static DloralVideoFormat
+make_format (int width, int height)
+{
+  int stride = width + 8, half = stride / 2, rows = (height + 1) / 2;
+  gsize luma = (gsize) stride * height, chroma = (gsize) half * rows;
+  DloralVideoFormat format = {
+    .kind = DLORAL_VIDEO_YUV, .width = width, .height = height,
+    .size = luma + 2 * chroma, .opaque = -1, .limited = TRUE, .depth = 8,
+    .w_sub = 1, .h_sub = 1, .h_cosited = TRUE, .kr = 0.299, .kb = 0.114,
+    .components = { { 0, stride, 1 }, { luma, half, 1 },
+        { luma + chroma, half, 1 } },
+  };
+
+  dloral_video_format_init_matrix (&format);
+  return format;
+}
+
+/* A picture in the format, in a new array. */
+static guint8 *
+pack_frame (const DloralVideoFormat *format, const guint8 *rgb, gsize stride)
+{
+  g_autofree gpointer scratch =
+      g_malloc (dloral_video_get_scratch_size (format));
+  guint8 *frame = g_malloc0 (format->size);
+
+  dloral_video_pack (format, rgb, stride, frame, 0, format->height, scratch);
+  return frame;
+}
+
+/* Fills f with frame t as it comes out of the format. */
+static void
+fill_unpacked (DloralFrame *f, const DloralVideoFormat *format, int t)
+{
+  g_autofree gpointer scratch =
+      g_malloc (dloral_video_get_scratch_size (format));
+  g_autofree guint8 *frame = NULL;
+
+  fill (f, t);
+  frame = pack_frame (format, f->lq, f->lq_stride);
+  dloral_video_unpack (format, frame, f->lq, f->lq_stride, 0, H, scratch);
+}
+
+/* The pictures of all frames as RGB, through a stream in no other format. */
+static void
+restore_unpacked (DloralStream *s, const DloralVideoFormat *format,
+    guint8 **pictures)
+{
+  for (int t = 0; t < N_FRAMES; t++) {
+    DloralFrame *f = dloral_stream_acquire (s);
+
+    fill_unpacked (f, format, t);
+    f->discont = t == 0;
+    f->user_data = GINT_TO_POINTER (t);
+    dloral_stream_submit (s, f);
+    pictures[t] = collect (s, t);
+  }
+}
+
+/* Submits frame t in the format, and wants that of the picture back. */
+static void
+check_packed (DloralStream *s, const DloralVideoFormat *in,
+    const DloralVideoFormat *out, const guint8 *picture, int t)
+{
+  g_autofree guint8 *want = pack_frame (out, picture, 12 * W);
+  g_autofree guint8 *rgb = g_malloc (3 * W * H), *frame = NULL;
+  DloralFrame source = { .lq = rgb, .lq_stride = 3 * W }, *f;
+  g_autofree guint8 *got = g_malloc0 (out->size);
+
+  fill (&source, t);
+  frame = pack_frame (in, rgb, 3 * W);
+  f = dloral_stream_acquire (s);
+  g_assert_cmpint (f->lq_stride, ==, in->components[0].stride);
+  memcpy (f->lq, frame, in->size);
+  f->discont = t == 0;
+  dloral_stream_submit (s, f);
+  f = dloral_stream_collect (s, TRUE);
+  g_assert_no_error (f->error);
+  for (int i = 0; i < 3; i++)
+    for (int y = 0; y < (i ? 2 : 4) * H; y++)
+      memcpy (got + out->components[i].offset + y * out->components[i].stride,
+          f->hr + out->components[i].offset + y * out->components[i].stride,
+          (i ? 2 : 4) * W);
+  dloral_stream_release (s, f);
+  g_assert_cmpmem (got, out->size, want, out->size);
+}
+
+/* Frames in another format come to the same as when converted by hand; and so it
+ * is after going from one to the other. */
+static void
+test_formats (void)
+{
+  DloralVideoFormat in = make_format (W, H), out = make_format (4 * W, 4 * H);
+  guint8 *pictures[N_FRAMES], *again[N_FRAMES];
+  DloralStream *s = new_stream (2);
+  gsize memory = dloral_stream_get_memory (s);
+  GError *error = NULL;
+
+  restore_unpacked (s, &in, pictures);
+  dloral_stream_set_formats (s, &in, &out, &error);
+  g_assert_no_error (error);
+  for (int t = 0; t < N_FRAMES; t++)
+    check_packed (s, &in, &out, pictures[t], t);
+  g_assert_false (dloral_stream_set_formats (s, &out, &in, &error));
+  g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
+  g_clear_error (&error);
+  check_packed (s, &in, &out, pictures[0], 0);
+  g_assert_true (dloral_stream_set_formats (s, NULL, NULL, NULL));
+  g_assert_cmpint (dloral_stream_get_memory (s), ==, memory);
+  restore_unpacked (s, &in, again);
+  for (int t = 0; t < N_FRAMES; t++)
+    assert_equal_pictures (again[t], pictures[t]);
+  free_pictures (pictures);
+  free_pictures (again);
+  dloral_stream_free (s);
+}
+
+/* --- flushing ---------------------------------------------------------------- */
+
 static gpointer
 acquire_thread (gpointer s)
 {
@@ -348,6 +469,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stream/depths-agree", test_depths_agree);
   g_test_add_func ("/stream/past", test_past);
   g_test_add_func ("/stream/scene-cut", test_scene_cut);
+  g_test_add_func ("/stream/formats", test_formats);
   g_test_add_func ("/stream/flush", test_flush);
   g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
   g_test_add_func ("/stream/cancel", test_cancel);

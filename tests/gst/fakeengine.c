@@ -24,6 +24,7 @@ struct _DloralStream
 {
   DloralModel *model;
   DloralStreamParams params;
+  DloralVideoFormat in, out;
   guint n_slots;
   Slot *slots;
 
@@ -129,18 +130,34 @@ dloral_model_has_text_encoder (const DloralModel * model)
 
 /* --- Frames -------------------------------------------------------------- */
 
+/* Every pixel four times in each direction. */
+static void
+enlarge (DloralStream * s, DloralFrame * f)
+{
+  int width = s->params.width, height = s->params.height, x, y;
+  guint8 *lq = g_malloc (3 * width * height), *hr;
+  gpointer scratch = g_malloc (dloral_video_get_scratch_size (&s->out));
+
+  hr = g_malloc (3 * width * SCALE * height * SCALE);
+  dloral_video_unpack (&s->in, f->lq, lq, 3 * width, 0, height, scratch);
+  for (y = 0; y < height * SCALE; y++)
+    for (x = 0; x < width * SCALE; x++)
+      memcpy (hr + 3 * (y * width * SCALE + x),
+          lq + 3 * (y / SCALE * width + x / SCALE), 3);
+  dloral_video_pack (&s->out, hr, 3 * width * SCALE, (guint8 *) f->hr, 0,
+      height * SCALE, scratch);
+  g_free (lq);
+  g_free (hr);
+  g_free (scratch);
+}
+
 static void
 compute (DloralStream * s, Slot * slot, guint number)
 {
   DloralFrame *f = &slot->frame;
-  int width = s->params.width, height = s->params.height, x, y;
-  guint8 *hr = (guint8 *) f->hr;
 
   g_usleep (g_atomic_int_get (&fake_engine.frame_us));
-  for (y = 0; y < height * SCALE; y++)
-    for (x = 0; x < width * SCALE; x++)
-      memcpy (hr + y * f->hr_stride + 3 * x,
-          f->lq + y / SCALE * f->lq_stride + 3 * (x / SCALE), 3);
+  enlarge (s, f);
   f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
   g_mutex_lock (&s->lock);
   fake_engine.params = s->params;
@@ -194,13 +211,69 @@ work (gpointer data)
 /* --- Stream -------------------------------------------------------------- */
 
 static void
-slot_init (Slot * slot, const DloralStreamParams * params)
+slot_clear (Slot * slot)
 {
-  /* Strides wider than a row, as any engine may have them. */
-  slot->frame.lq_stride = 3 * params->width + 5;
-  slot->frame.lq = g_malloc0 (slot->frame.lq_stride * params->height);
-  slot->frame.hr_stride = 3 * SCALE * params->width + 7;
-  slot->frame.hr = g_malloc0 (slot->frame.hr_stride * SCALE * params->height);
+  g_clear_error (&slot->frame.error);
+  g_clear_pointer (&slot->frame.lq, g_free);
+  g_free ((gpointer) slot->frame.hr);
+  slot->frame.hr = NULL;
+}
+
+static void
+slot_init (Slot * slot, const DloralStream * s)
+{
+  slot->frame.lq_stride = s->in.components[0].stride;
+  slot->frame.lq = g_malloc0 (s->in.size);
+  slot->frame.hr_stride = s->out.components[0].stride;
+  slot->frame.hr = g_malloc0 (s->out.size);
+}
+
+/* RGB with rows longer than their pixels, as any engine may have it. */
+static void
+init_rgb (DloralVideoFormat * format, int width, int height)
+{
+  int i;
+
+  dloral_video_format_init_rgb (format, width, height);
+  for (i = 0; i < 3; i++)
+    format->components[i].stride += 7;
+  format->size += 7 * height;
+}
+
+static void
+set_formats (DloralStream * s, const DloralVideoFormat * in,
+    const DloralVideoFormat * out)
+{
+  int width = s->params.width, height = s->params.height;
+  guint i;
+
+  init_rgb (&s->in, width, height);
+  init_rgb (&s->out, SCALE * width, SCALE * height);
+  if (in)
+    s->in = *in;
+  if (out)
+    s->out = *out;
+  g_mutex_lock (&s->lock);
+  for (i = 0; i < s->n_slots; i++) {
+    while (s->slots[i].state == SUBMITTED)      /* since before a flush */
+      g_cond_wait (&s->cond, &s->lock);
+    g_assert (s->slots[i].state == IDLE);
+    slot_clear (&s->slots[i]);
+    slot_init (&s->slots[i], s);
+  }
+  g_mutex_unlock (&s->lock);
+}
+
+gboolean
+dloral_stream_set_formats (DloralStream * s, const DloralVideoFormat * in,
+    const DloralVideoFormat * out, GError ** error)
+{
+  if (fake_engine.fail_formats) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
+    return FALSE;
+  }
+  set_formats (s, in, out);
+  return TRUE;
 }
 
 DloralStream *
@@ -208,7 +281,6 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
     GError ** error)
 {
   DloralStream *s;
-  guint i;
 
   if (fake_engine.fail_stream) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
@@ -222,8 +294,7 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
   g_cond_init (&s->cond);
   s->n_slots = MAX (1, params->async_depth) + 1;
   s->slots = g_new0 (Slot, s->n_slots);
-  for (i = 0; i < s->n_slots; i++)
-    slot_init (&s->slots[i], params);
+  set_formats (s, NULL, NULL);
   if (params->async_depth > 0)
     s->worker = g_thread_new ("fake", work, s);
   g_atomic_int_inc (&fake_engine.streams);
@@ -244,9 +315,7 @@ dloral_stream_free (DloralStream * s)
     g_thread_join (s->worker);
   for (i = 0; i < s->n_slots; i++) {
     g_assert (s->slots[i].state != ACQUIRED && s->slots[i].state != COLLECTED);
-    g_clear_error (&s->slots[i].frame.error);
-    g_free (s->slots[i].frame.lq);
-    g_free ((gpointer) s->slots[i].frame.hr);
+    slot_clear (&s->slots[i]);
   }
   g_queue_clear (&s->submitted);
   g_queue_clear (&s->finished);

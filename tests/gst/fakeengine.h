@@ -20,6 +20,7 @@ typedef struct
   gboolean text_encoder;        /* models have one */
   gboolean plain;               /* no result is a number */
   gboolean fail_stream;         /* dloral_stream_new () fails */
+  gboolean fail_formats;        /* dloral_stream_set_formats () fails */
   gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */
 
   /* Atomic, read by tests. */

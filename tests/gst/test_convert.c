@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "dloralconvert.h"
-#include "dloralyuv.h"
 
 static const struct
 {
@@ -23,16 +22,38 @@ static const struct
   {"2:6:13:7", 0.2627, 0.0593, TRUE},
 };
 
-static DloralMatrix
-make_matrix (guint i)
+/* The frame's format, with the colours of matrix i. */
+static DloralVideoFormat
+describe (const GstVideoFrame * frame, guint i)
 {
-  GstVideoColorimetry colorimetry;
-  DloralMatrix m;
+  GstVideoInfo info = frame->info;
+  DloralVideoFormat format;
 
-  fail_unless (gst_video_colorimetry_from_string (&colorimetry,
+  fail_unless (gst_video_colorimetry_from_string (&info.colorimetry,
           matrices[i].colorimetry));
-  dloral_matrix_init (&m, &colorimetry);
-  return m;
+  dloral_convert_describe (&info, &format);
+  return format;
+}
+
+static void
+pack (const DloralVideoFormat * format, GstVideoFrame * frame,
+    const guint8 * rgb)
+{
+  gpointer scratch = g_malloc (dloral_video_get_scratch_size (format));
+
+  dloral_video_pack (format, rgb, 3 * format->width, frame->data[0], 0,
+      format->height, scratch);
+  g_free (scratch);
+}
+
+static void
+unpack (const DloralVideoFormat * format, GstVideoFrame * frame, guint8 * rgb)
+{
+  gpointer scratch = g_malloc (dloral_video_get_scratch_size (format));
+
+  dloral_video_unpack (format, frame->data[0], rgb, 3 * format->width, 0,
+      format->height, scratch);
+  g_free (scratch);
 }
 
 /* One pixel of RGB as Y, U, V, not rounded. */
@@ -74,13 +95,14 @@ get_sample (GstVideoFrame * frame, gint c, gint x, gint y)
  * two roundings. */
 GST_START_TEST (test_matrix)
 {
-  DloralMatrix m = make_matrix (__i__);
   guint8 rgb[4 * 4 * 3], back[4 * 4 * 3];
   GstVideoFrame frame;
+  DloralVideoFormat format;
   gint r, g, b, i;
 
   map_new_frame (&frame, GST_VIDEO_FORMAT_I420, 4, 4,
       GST_VIDEO_CHROMA_SITE_MPEG2);
+  format = describe (&frame, __i__);
   for (r = 0; r < 256; r += 15) {
     for (g = 0; g < 256; g += 15) {
       for (b = 0; b < 256; b += 15) {
@@ -89,11 +111,11 @@ GST_START_TEST (test_matrix)
         for (i = 0; i < 16; i++)
           memcpy (rgb + 3 * i, (guint8[]) { r, g, b }, 3);
         to_yuv (__i__, rgb, yuv);
-        dloral_yuv_from_rgb (&m, &frame, rgb, 12);
+        pack (&format, &frame, rgb);
         for (i = 0; i < 3; i++)
           fail_unless (fabs (get_sample (&frame, i, 1, 1)
                   - CLAMP (yuv[i], 0, 255)) <= 0.51);
-        dloral_yuv_to_rgb (&m, &frame, back, 12);
+        unpack (&format, &frame, back);
         for (i = 0; i < 48; i++)
           fail_unless (ABS (back[i] - rgb[i]) <= 2);
       }
@@ -107,19 +129,20 @@ GST_END_TEST;
 /* Grey stays grey: equal red, green and blue, no chroma. */
 GST_START_TEST (test_grey)
 {
-  DloralMatrix m = make_matrix (__i__);
   guint8 rgb[2 * 2 * 3], back[2 * 2 * 3];
   GstVideoFrame frame;
+  DloralVideoFormat format;
   gint level, i;
 
   map_new_frame (&frame, GST_VIDEO_FORMAT_NV12, 2, 2,
       GST_VIDEO_CHROMA_SITE_UNKNOWN);
+  format = describe (&frame, __i__);
   for (level = 0; level < 256; level++) {
     memset (rgb, level, sizeof rgb);
-    dloral_yuv_from_rgb (&m, &frame, rgb, 6);
+    pack (&format, &frame, rgb);
     fail_unless_equals_int (get_sample (&frame, 1, 0, 0), 128);
     fail_unless_equals_int (get_sample (&frame, 2, 0, 0), 128);
-    dloral_yuv_to_rgb (&m, &frame, back, 6);
+    unpack (&format, &frame, back);
     for (i = 0; i < 12; i++)
       fail_unless_equals_int (back[i], back[0]);
     fail_unless (ABS (back[0] - level) <= 1);
@@ -152,17 +175,18 @@ static const struct
  * except by its level: so chroma is where it should be, both ways. */
 GST_START_TEST (test_siting)
 {
-  DloralMatrix m = make_matrix (1);
   guint8 rgb[RAMP_HEIGHT][RAMP_WIDTH][3], back[RAMP_HEIGHT][RAMP_WIDTH][3];
   gint w_sub = 1, h_sub = sites[__i__].format != GST_VIDEO_FORMAT_YUY2, x, y;
   GstVideoFrame frame;
+  DloralVideoFormat format;
 
   for (y = 0; y < RAMP_HEIGHT; y++)
     for (x = 0; x < RAMP_WIDTH; x++)
       memcpy (rgb[y][x], (guint8[]) { 100, 100, 20 + 6 * x + 4 * y }, 3);
   map_new_frame (&frame, sites[__i__].format, RAMP_WIDTH, RAMP_HEIGHT,
       sites[__i__].site);
-  dloral_yuv_from_rgb (&m, &frame, &rgb[0][0][0], RAMP_WIDTH * 3);
+  format = describe (&frame, 1);
+  pack (&format, &frame, &rgb[0][0][0]);
   for (y = 1; y < (RAMP_HEIGHT >> h_sub) - 1; y++) {
     for (x = 1; x < (RAMP_WIDTH >> w_sub) - 1; x++) {
       gdouble blue = 20 + 6 * ((x << w_sub) + sites[__i__].dx)
@@ -172,7 +196,7 @@ GST_START_TEST (test_siting)
       fail_unless (fabs (get_sample (&frame, 1, x, y) - u) <= 0.51);
     }
   }
-  dloral_yuv_to_rgb (&m, &frame, &back[0][0][0], RAMP_WIDTH * 3);
+  unpack (&format, &frame, &back[0][0][0]);
   for (y = 2; y < RAMP_HEIGHT - 2; y++)
     for (x = 2; x < RAMP_WIDTH - 2; x++)
       fail_unless (ABS (back[y][x][2] - rgb[y][x][2]) <= 2,
@@ -186,18 +210,19 @@ GST_END_TEST;
 GST_START_TEST (test_tiny)
 {
   static const gint tiny[][2] = { {1, 1}, {2, 1}, {1, 2}, {3, 3} };
-  DloralMatrix m = make_matrix (1);
   guint8 rgb[3 * 3 * 3], back[3 * 3 * 3];
   const gint *size = tiny[__i__ / G_N_ELEMENTS (sites)];
   guint i = __i__ % G_N_ELEMENTS (sites);
   GstVideoFrame frame;
+  DloralVideoFormat format;
   gint x;
 
   for (x = 0; x < 27; x++)
     rgb[x] = 50 + 30 * (x % 3);
   map_new_frame (&frame, sites[i].format, size[0], size[1], sites[i].site);
-  dloral_yuv_from_rgb (&m, &frame, rgb, 3 * size[0]);
-  dloral_yuv_to_rgb (&m, &frame, back, 3 * size[0]);
+  format = describe (&frame, 1);
+  pack (&format, &frame, rgb);
+  unpack (&format, &frame, back);
   for (x = 0; x < size[0] * size[1] * 3; x++)
     fail_unless (ABS (back[x] - rgb[x]) <= 2);
   gst_video_frame_unmap (&frame);
@@ -212,7 +237,7 @@ GST_START_TEST (test_limited_rgb)
 {
   GstVideoInfo in, out;
   GstVideoFrame frame, large;
-  DloralConvert *convert;
+  DloralVideoFormat small_format, large_format;
   guint8 rgb[16 * 16 * 3], hr[64 * 64 * 3];
   gint level;
 
@@ -221,16 +246,16 @@ GST_START_TEST (test_limited_rgb)
   in = frame.info;
   out = large.info;
   in.colorimetry.range = out.colorimetry.range = GST_VIDEO_COLOR_RANGE_16_235;
-  convert = dloral_convert_new (&in, &out, 1);
+  dloral_convert_describe (&in, &small_format);
+  dloral_convert_describe (&out, &large_format);
   for (level = 16; level <= 235; level++) {
     memset (frame.data[0], level, in.size);
-    dloral_convert_to_rgb (convert, &frame, rgb, 16 * 3);
+    unpack (&small_format, &frame, rgb);
     fail_unless (fabs (rgb[100] - (level - 16) * 255 / 219.0) <= 0.51);
     memset (hr, rgb[100], sizeof hr);
-    dloral_convert_from_rgb (convert, hr, 64 * 3, &large);
+    pack (&large_format, &large, hr);
     fail_unless_equals_int (get_sample (&large, 0, 30, 30), level);
   }
-  dloral_convert_free (convert);
   gst_video_frame_unmap (&frame);
   gst_video_frame_unmap (&large);
 }

@@ -193,14 +193,15 @@ GST_START_TEST (test_frame_error)
 
 GST_END_TEST;
 
-/* No room for the frames' size. */
+/* No room for the frames' size, or for their format. */
 GST_START_TEST (test_stream_error)
 {
   GstHarness *h;
   GstBus *bus;
 
   harness_setup ();
-  fake_engine.fail_stream = TRUE;
+  fake_engine.fail_stream = __i__ == 0;
+  fake_engine.fail_formats = __i__ == 1;
   h = harness_new (SMALL_CAPS, NULL);
   bus = harness_get_bus (h);
   fail_unless_equals_int (push_frames (h, 0, 0), GST_FLOW_ERROR);
@@ -358,7 +359,7 @@ flow_suite (void)
   tcase_add_loop_test (tc, test_times, 0, n);
   tcase_add_loop_test (tc, test_rate, 0, G_N_ELEMENTS (rates));
   tcase_add_loop_test (tc, test_frame_error, 0, n);
-  tcase_add_test (tc, test_stream_error);
+  tcase_add_loop_test (tc, test_stream_error, 0, 2);
   tcase_add_loop_test (tc, test_model_error, 0, 3);
   tcase_add_test (tc, test_short_buffer);
   tcase_add_loop_test (tc, test_downstream_refuses, 0,

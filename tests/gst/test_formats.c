@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const gchar *const formats[] = {
-  "I420", "NV12", "YUY2", "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA",
+  "I420", "NV12", "P010_10LE", "YUY2", "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA",
   "BGRA", "ARGB", "ABGR", "GRAY8",
 };
 

@@ -354,6 +354,115 @@ build_retrieval (DloralCase * c, DloralOp * op, GRand * rand)
   op->bias = bias (c, rand, channels);
 }
 
+/* --- video ---------------------------------------------------------------- */
+
+/* Planes or packed pixels one after another; what a row has beyond its samples
+ * is random. */
+typedef struct
+{
+  DloralVideoKind kind;
+  int depth, shift, w_sub, h_sub;
+  int n_planes;
+  struct { int plane, at; } components[3];      /* at: bytes into a unit */
+  int unit[3];                  /* bytes of a plane from one sample to the next, of
+                                 * the first component in it */
+  int unit_chroma;              /* and of the others */
+  int opaque;
+} Layout;
+
+static const Layout layouts[] = {
+  /* I420, NV12, NV21 */
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 1, 3, {{0, 0}, {1, 0}, {2, 0}}, {1, 1, 1}, 1, -1},
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 1, 2, {{0, 0}, {1, 0}, {1, 1}}, {1, 2}, 2, -1},
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 1, 2, {{0, 0}, {1, 1}, {1, 0}}, {1, 2}, 2, -1},
+  /* YUY2, UYVY */
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 0, 1, {{0, 0}, {0, 1}, {0, 3}}, {2}, 4, -1},
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 0, 1, {{0, 1}, {0, 0}, {0, 2}}, {2}, 4, -1},
+  /* Y42B, Y444 */
+  {DLORAL_VIDEO_YUV, 8, 0, 1, 0, 3, {{0, 0}, {1, 0}, {2, 0}}, {1, 1, 1}, 1, -1},
+  {DLORAL_VIDEO_YUV, 8, 0, 0, 0, 3, {{0, 0}, {1, 0}, {2, 0}}, {1, 1, 1}, 1, -1},
+  /* P010_10LE, I420_10LE */
+  {DLORAL_VIDEO_YUV, 10, 6, 1, 1, 2, {{0, 0}, {1, 0}, {1, 2}}, {2, 4}, 4, -1},
+  {DLORAL_VIDEO_YUV, 10, 0, 1, 1, 3, {{0, 0}, {1, 0}, {2, 0}}, {2, 2, 2}, 2,
+      -1},
+  /* GRAY8 */
+  {DLORAL_VIDEO_GREY, 8, 0, 0, 0, 1, {{0, 0}}, {1}, 0, -1},
+  /* RGB, BGR, RGBx, xBGR */
+  {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 0}, {0, 1}, {0, 2}}, {3}, 3, -1},
+  {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 2}, {0, 1}, {0, 0}}, {3}, 3, -1},
+  {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 0}, {0, 1}, {0, 2}}, {4}, 4, 3},
+  {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 3}, {0, 2}, {0, 1}}, {4}, 4, 0},
+};
+
+static void
+lay_out (DloralVideoFormat * f, const Layout * l, GRand * rand)
+{
+  size_t offset[3];
+  int stride[3];
+
+  for (int i = 0; i < l->n_planes; i++) {
+    int w = i > 0 ? dloral_video_get_chroma (f->width, l->w_sub) : f->width;
+    int h = i > 0 ? dloral_video_get_chroma (f->height, l->h_sub) : f->height;
+
+    offset[i] = f->size;
+    stride[i] = (w + l->w_sub) * l->unit[i] + 2 * pick_of (rand, 3, 0, 1, 7);
+    f->size += (gsize) h *stride[i];
+  }
+  for (int i = 0; i < (l->kind == DLORAL_VIDEO_GREY ? 1 : 3); i++) {
+    int plane = l->components[i].plane;
+
+    f->components[i] = (DloralVideoComponent) {
+      offset[plane] + l->components[i].at, stride[plane],
+      i > 0 ? l->unit_chroma : l->unit[0]
+    };
+  }
+}
+
+static void
+pick_format (DloralVideoFormat * f, GRand * rand, int h, int w)
+{
+  static const double weights[][2] = {
+    {0.299, 0.114}, {0.2126, 0.0722}, {0.2627, 0.0593}
+  };
+  const Layout *l = &layouts[g_rand_int_range (rand, 0,
+          G_N_ELEMENTS (layouts))];
+  const double *k = weights[g_rand_int_range (rand, 0, 3)];
+
+  *f = (DloralVideoFormat) {
+    .kind = l->kind,.width = w,.height = h,.opaque = l->opaque,
+    .limited = g_rand_boolean (rand),.depth = l->depth,.shift = l->shift,
+    .w_sub = l->w_sub,.h_sub = l->h_sub,.h_cosited = g_rand_boolean (rand),
+    .v_cosited = g_rand_boolean (rand),.kr = k[0],.kb = k[1],
+  };
+  lay_out (f, l, rand);
+  dloral_video_format_init_matrix (f);
+}
+
+static void
+build_unpack (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+
+  pick_format (&op->u.video.format, rand, h, w);
+  add_src (c, op, 1, 1, op->u.video.format.size, DLORAL_U8);
+  set_dst (c, op, h, w, 3, DLORAL_U8);
+}
+
+/* The picture may be larger than the frame. */
+static void
+build_pack (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+
+  pick_format (&op->u.video.format, rand, h, w);
+  add_src (c, op, h + pick_of (rand, 3, 0, 0, 5),
+      w + pick_of (rand, 3, 0, 0, 7), 3, DLORAL_U8);
+  set_dst (c, op, 1, 1, op->u.video.format.size + pick_of (rand, 2, 0, 37),
+      DLORAL_U8);
+}
+
+/* -------------------------------------------------------------------------- */
+
 static void
 build_upsample (DloralCase * c, DloralOp * op, GRand * rand)
 {
@@ -423,6 +532,8 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0},
   {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6},
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0},
+  {DLORAL_OP_UNPACK, build_unpack, 60, FALSE, 0.01, 0.01},
+  {DLORAL_OP_PACK, build_pack, 60, FALSE, 0.01, 0.01},
   {DLORAL_OP_UPSAMPLE, build_upsample, 30, TRUE, 0, 0},
   {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},
   {DLORAL_OP_FROM_PICTURE, build_from_picture, 20, TRUE, 1e-6, 0.005},

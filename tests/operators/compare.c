@@ -62,17 +62,31 @@ float_error (const DloralOp * op, const double *got, const double *want)
   return worst;
 }
 
+/* What is compared at byte i: in pairs that are one sample, the sample at the
+ * second one. */
+static double
+get_level (const DloralOp * op, const double *bytes, gsize i)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+
+  if (op->kind != DLORAL_OP_PACK || f->depth == 8)
+    return bytes[i];
+  return i % 2 == 0 ? 0 : (bytes[i - 1] + 256 * bytes[i]) / (1 << f->shift);
+}
+
 /* Share of the samples that are one level off; infinite where one is further
- * off. One sample of any number may be. */
+ * off. One sample of any number may be. NAN is wanted where anything will do. */
 static double
 byte_error (const DloralOp * op, const double *got, const double *want)
 {
   gsize n = (gsize) op->dst->h * op->dst->w * op->dst->c, off = 0;
 
   for (gsize i = 0; i < n; i++) {
-    if (got[i] == want[i] || !is_visible (op, i))
+    double error = fabs (get_level (op, got, i) - get_level (op, want, i));
+
+    if (error == 0 || isnan (error) || !is_visible (op, i))
       continue;
-    if (fabs (got[i] - want[i]) > 1)
+    if (error > 1)
       return INFINITY;
     off++;
   }

@@ -490,6 +490,197 @@ shrink (const DloralOp * op, const double *const *src, double *dst)
             (y + 0.5) * factor - 0.5, (x + 0.5) * factor - 0.5, c);
 }
 
+/* --- video ---------------------------------------------------------------- */
+
+static double
+clamp_level (double level, double max)
+{
+  return floor (CLAMP (level, 0, max) + 0.5);
+}
+
+static double
+get_sample (const DloralVideoFormat * f, const double *frame, int component,
+    int y, int x)
+{
+  const DloralVideoComponent *c = &f->components[component];
+  const double *p = frame + c->offset + (gsize) y * c->stride + x * c->step;
+
+  return f->depth > 8 ? fmod (floor ((p[0] + 256 * p[1]) / (1 << f->shift)),
+      1 << f->depth) : p[0];
+}
+
+static void
+set_sample (const DloralVideoFormat * f, double *frame, int component, int y,
+    int x, double value)
+{
+  const DloralVideoComponent *c = &f->components[component];
+  double *p = frame + c->offset + (gsize) y * c->stride + x * c->step;
+
+  value *= 1 << f->shift;
+  p[0] = f->depth > 8 ? fmod (value, 256) : value;
+  if (f->depth > 8)
+    p[1] = floor (value / 256);
+}
+
+/* Chroma where the luma sample at y, x lies, linear between samples. */
+static double
+get_chroma (const DloralVideoFormat * f, const double *frame, int component,
+    int y, int x)
+{
+  double cy = f->h_sub ? (f->v_cosited ? y / 2. : (y - 0.5) / 2) : y;
+  double cx = f->w_sub ? (f->h_cosited ? x / 2. : (x - 0.5) / 2) : x;
+  int h = f->h_sub ? (f->height + 1) / 2 : f->height;
+  int w = f->w_sub ? (f->width + 1) / 2 : f->width;
+  double value = 0;
+
+  for (int j = 0; j < 2; j++)
+    for (int i = 0; i < 2; i++) {
+      double yi = floor (cy) + j, xi = floor (cx) + i;
+
+      value += (1 - fabs (cy - yi)) * (1 - fabs (cx - xi)) * get_sample (f,
+          frame, component, CLAMP (yi, 0, h - 1), CLAMP (xi, 0, w - 1));
+    }
+  return value;
+}
+
+/* Levels of luma and of chroma from nothing to full. */
+static double
+get_range (const DloralVideoFormat * f, gboolean chroma)
+{
+  return f->limited ? (chroma ? 224 : 219) * pow (2, f->depth - 8) :
+      pow (2, f->depth) - 1;
+}
+
+static double
+get_black (const DloralVideoFormat * f)
+{
+  return f->limited ? 16 * pow (2, f->depth - 8) : 0;
+}
+
+static void
+unpack_pixel (const DloralVideoFormat * f, const double *frame, int y, int x,
+    double *rgb)
+{
+  double middle = 128 * pow (2, f->depth - 8), kg = 1 - f->kr - f->kb;
+  double luma = (get_sample (f, frame, 0, y, x) - get_black (f))
+      / get_range (f, FALSE), cb = 0, cr = 0;
+
+  if (f->kind == DLORAL_VIDEO_YUV) {
+    cb = (get_chroma (f, frame, 1, y, x) - middle) / get_range (f, TRUE);
+    cr = (get_chroma (f, frame, 2, y, x) - middle) / get_range (f, TRUE);
+  }
+  rgb[0] = luma + 2 * (1 - f->kr) * cr;
+  rgb[2] = luma + 2 * (1 - f->kb) * cb;
+  rgb[1] = (luma - f->kr * rgb[0] - f->kb * rgb[2]) / kg;
+}
+
+static void
+unpack (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+
+  for (int y = 0; y < f->height; y++)
+    for (int x = 0; x < f->width; x++) {
+      double rgb[3];
+
+      if (f->kind == DLORAL_VIDEO_RGB)
+        for (int c = 0; c < 3; c++)
+          rgb[c] = (get_sample (f, src[0], c, y, x) - get_black (f))
+              / get_range (f, FALSE);
+      else
+        unpack_pixel (f, src[0], y, x, rgb);
+      for (int c = 0; c < 3; c++)
+        dst[at (op->dst, y, x, c)] = clamp_level (255 * rgb[c], 255);
+    }
+}
+
+/* Luma, and chroma from -0.5 to 0.5, of a pixel; the nearest that there is. */
+static void
+get_yuv (const DloralOp * op, const double *src, int y, int x, double *yuv)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+  const double *rgb = src + at (op->src[0], CLAMP (y, 0, f->height - 1),
+      CLAMP (x, 0, f->width - 1), 0);
+
+  yuv[0] = (f->kr * rgb[0] + (1 - f->kr - f->kb) * rgb[1] + f->kb * rgb[2])
+      / 255;
+  yuv[1] = (rgb[2] / 255 - yuv[0]) / (2 - 2 * f->kb);
+  yuv[2] = (rgb[0] / 255 - yuv[0]) / (2 - 2 * f->kr);
+}
+
+/* How much the pixel `away` from the first that a sample covers counts. */
+static double
+get_share (int away, int sub, gboolean cosited)
+{
+  if (!sub)
+    return away == 0;
+  if (cosited)
+    return away == 0 ? 0.5 : 0.25;
+  return away < 0 ? 0 : 0.5;
+}
+
+static void
+pack_chroma (const DloralOp * op, const double *src, double *dst, int cy,
+    int cx)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+  double sum[3] = { 0 }, yuv[3];
+
+  for (int j = -1; j <= 1; j++)
+    for (int i = -1; i <= 1; i++) {
+      get_yuv (op, src, (cy << f->h_sub) + j, (cx << f->w_sub) + i, yuv);
+      for (int c = 1; c < 3; c++)
+        sum[c] += get_share (j, f->h_sub, f->v_cosited)
+            * get_share (i, f->w_sub, f->h_cosited) * yuv[c];
+    }
+  for (int c = 1; c < 3; c++)
+    set_sample (f, dst, c, cy, cx, clamp_level (128 * pow (2, f->depth - 8)
+            + get_range (f, TRUE) * sum[c], pow (2, f->depth) - 1));
+}
+
+static void
+pack_yuv (const DloralOp * op, const double *src, double *dst)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+  double yuv[3];
+
+  for (int y = 0; y < f->height; y++)
+    for (int x = 0; x < f->width; x++) {
+      get_yuv (op, src, y, x, yuv);
+      set_sample (f, dst, 0, y, x, clamp_level (get_black (f)
+              + get_range (f, FALSE) * yuv[0], pow (2, f->depth) - 1));
+      if (f->kind == DLORAL_VIDEO_YUV && y % (1 + f->h_sub) == 0
+          && x % (1 + f->w_sub) == 0)
+        pack_chroma (op, src, dst, y >> f->h_sub, x >> f->w_sub);
+    }
+}
+
+/* Bytes that belong to no sample may be anything: NAN. */
+static void
+pack (const DloralOp * op, const double *const *src, double *dst)
+{
+  const DloralVideoFormat *f = &op->u.video.format;
+
+  for (gsize i = 0; i < length (op->dst); i++)
+    dst[i] = NAN;
+  if (f->kind != DLORAL_VIDEO_RGB) {
+    pack_yuv (op, src[0], dst);
+    return;
+  }
+  for (int y = 0; y < f->height; y++)
+    for (int x = 0; x < f->width; x++) {
+      for (int c = 0; c < 3; c++)
+        set_sample (f, dst, c, y, x, clamp_level (get_black (f)
+                + get_range (f, FALSE) * src[0][at (op->src[0], y, x, c)]
+                / 255, 255));
+      if (f->opaque >= 0)
+        dst[f->opaque + y * f->components[0].stride
+            + x * f->components[0].step] = 255;
+    }
+}
+
+/* -------------------------------------------------------------------------- */
+
 /* Where a picture's sample is in a tensor of patches. */
 static gsize
 patch_index (const DloralTensor * t, int patch, int y, int x, int c)
@@ -650,6 +841,8 @@ static const Reference references[DLORAL_N_OPS] = {
   [DLORAL_OP_CROP] = crop,
   [DLORAL_OP_PASTE] = paste,
   [DLORAL_OP_RETRIEVAL] = retrieval,
+  [DLORAL_OP_UNPACK] = unpack,
+  [DLORAL_OP_PACK] = pack,
   [DLORAL_OP_UPSAMPLE] = upsample,
   [DLORAL_OP_SHRINK] = shrink,
   [DLORAL_OP_FROM_PICTURE] = from_picture,

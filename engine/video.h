@@ -1,0 +1,103 @@
+/* Frames as video has them, in bytes of some pixel format, and pictures as the
+ * networks see them, RGB of 8 bits: what the one means, and the way to the other
+ * and back on the host. Plain C, so that kernels can include it.
+ *
+ * Conversions are in integers, to the nearest level, so that every backend comes
+ * to the same result. Chroma is interpolated linearly, from where the format
+ * says it lies. Transfer function and primaries are nobody's business here.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum
+{
+  DLORAL_VIDEO_RGB,             /* 8 bits */
+  DLORAL_VIDEO_YUV,
+  DLORAL_VIDEO_GREY,
+} DloralVideoKind;
+
+/* Where the samples of one component are: red, green, blue; Y, U, V; Y. */
+typedef struct
+{
+  size_t offset;                /* bytes from the frame's start */
+  int stride, step;             /* bytes to the next row, to the next sample */
+} DloralVideoComponent;
+
+/* Integers; offsets in levels. */
+typedef struct
+{
+  int luma_offset, chroma_offset;
+  int to_bits;                  /* after the point of the next five */
+  int y, rv, gu, gv, bu;        /* to RGB */
+  int yr, yg, yb;               /* and back, DLORAL_VIDEO_BITS after the point */
+  int ur, ug, ub;
+  int vr, vg, vb;
+} DloralVideoMatrix;
+
+#define DLORAL_VIDEO_BITS 14
+
+typedef struct
+{
+  DloralVideoKind kind;
+  int width, height;
+  size_t size;                  /* bytes of a frame */
+  DloralVideoComponent components[3];
+  int opaque;                   /* byte of an RGB pixel that is set to 255; -1:
+                                 * there is none */
+  int limited;                  /* black and white are 16 and 235, in YUV's and
+                                 * grey's case times 2 ^ (depth - 8) */
+  /* Of YUV and grey. */
+  int depth;                    /* bits of a sample, 8 or 10 */
+  int shift;                    /* unused bits below those; of two bytes, the
+                                 * lower first. What is above them is ignored */
+  int w_sub, h_sub;             /* 1: half as many columns or rows of chroma */
+  int h_cosited, v_cosited;     /* each with the first luma sample that it covers,
+                                 * else between the two */
+  double kr, kb;                /* how much red and blue make of luma */
+  DloralVideoMatrix matrix;     /* which follows from all that */
+} DloralVideoFormat;
+
+/* Fills in the matrix of a format whose other fields are set. */
+void dloral_video_format_init_matrix (DloralVideoFormat *format);
+
+/* Packed RGB, rows side by side. */
+void dloral_video_format_init_rgb (DloralVideoFormat *format, int width,
+    int height);
+
+/* Columns or rows of chroma where there are n of luma. */
+static inline int
+dloral_video_get_chroma (int n, int sub)
+{
+  return (n + sub) >> sub;
+}
+
+/* Bytes of scratch memory that the two conversions need. */
+size_t dloral_video_get_scratch_size (const DloralVideoFormat *format);
+
+/* Rows first … last - 1 of a frame to the same rows of a picture RGB
+ * [height][stride]. */
+void dloral_video_unpack (const DloralVideoFormat *format,
+    const uint8_t *frame, uint8_t *rgb, size_t stride, int first, int last,
+    void *scratch);
+
+/* And back. `first` is a multiple of 2, `last` too unless it is the height.
+ * Bytes that belong to no sample stay as they are. */
+void dloral_video_pack (const DloralVideoFormat *format, const uint8_t *rgb,
+    size_t stride, uint8_t *frame, int first, int last, void *scratch);
+
+/* What tells frames apart: of row y the luma, or red, green and blue, in 8 bits.
+ * Returns how many samples that is, at most 3 · width. */
+int dloral_video_read_line (const DloralVideoFormat *format,
+    const uint8_t *frame, int y, uint8_t *line);
+
+#ifdef __cplusplus
+}
+#endif
