@@ -75,6 +75,7 @@ const DloralBackend dloral_cuda_backend = {
   .run = dloral_cuda_run,
   .upload = dloral_cuda_upload,
   .download = dloral_cuda_download,
+  .copy_rows = dloral_cuda_copy_rows,
   .event_new = dloral_cuda_event_new,
   .event_free = dloral_cuda_event_free,
   .event_record = dloral_cuda_event_record,

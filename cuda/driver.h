@@ -23,7 +23,7 @@ G_BEGIN_DECLS
   X (cuFuncSetAttribute) X (cuLaunchKernel) \
   X (cuMemGetInfo) X (cuMemAlloc) X (cuMemFree) X (cuMemHostAlloc) \
   X (cuMemFreeHost) X (cuMemcpyHtoDAsync) X (cuMemcpyDtoHAsync) \
-  X (cuMemcpyDtoDAsync) X (cuMemsetD8Async) \
+  X (cuMemcpyDtoDAsync) X (cuMemcpy3DPeerAsync) X (cuMemsetD8Async) \
   X (cuStreamCreateWithPriority) X (cuStreamDestroy) X (cuStreamSynchronize) \
   X (cuStreamWaitEvent) X (cuStreamBeginCapture) X (cuStreamEndCapture) \
   X (cuGraphInstantiateWithFlags) X (cuGraphLaunch) X (cuGraphDestroy) \

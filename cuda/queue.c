@@ -99,6 +99,32 @@ dloral_cuda_download (DloralQueue *q, gpointer host_memory,
           size, q->stream));
 }
 
+/* Between contexts, which other copies do not go. */
+gboolean
+dloral_cuda_copy_rows (DloralQueue *q, gpointer frame,
+    const DloralVideoRows *rows, gboolean in, GError **error)
+{
+  CUdeviceptr ours = (CUdeviceptr) frame + rows->offset;
+  CUDA_MEMCPY3D_PEER copy = {
+    .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+    .srcDevice = in ? rows->address : ours,
+    .srcContext = in ? rows->context : q->device->context,
+    .srcPitch = in ? rows->stride : rows->frame_stride,
+    .srcHeight = rows->height,
+    .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+    .dstDevice = in ? ours : rows->address,
+    .dstContext = in ? q->device->context : rows->context,
+    .dstPitch = in ? rows->frame_stride : rows->stride,
+    .dstHeight = rows->height,
+    .WidthInBytes = rows->width,
+    .Height = rows->height,
+    .Depth = 1,
+  };
+
+  return WITHIN (q->device, error, DLORAL_DRIVER_CALL (q->device->driver,
+          error, cuMemcpy3DPeerAsync, &copy, q->stream));
+}
+
 /* --- Events -------------------------------------------------------------------- */
 
 /* A thread that waits for one sleeps. */

@@ -30,6 +30,9 @@ gboolean dloral_cuda_upload (DloralQueue * queue, gpointer device_memory,
 gboolean dloral_cuda_download (DloralQueue * queue, gpointer host_memory,
     gconstpointer device_memory, gsize size, GError ** error);
 
+gboolean dloral_cuda_copy_rows (DloralQueue * queue, gpointer frame,
+    const DloralVideoRows * rows, gboolean in, GError ** error);
+
 DloralEvent *dloral_cuda_event_new (DloralDevice * device, GError ** error);
 void dloral_cuda_event_free (DloralEvent * event);
 gboolean dloral_cuda_event_record (DloralEvent * event, DloralQueue * queue,

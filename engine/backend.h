@@ -88,6 +88,11 @@ struct _DloralBackend
   gboolean (*download) (DloralQueue * queue, gpointer host_memory,
       gconstpointer device_memory, gsize size, GError ** error);
 
+  /* Copies rows of a frame [format.size] in device memory from (in) or to where
+   * the caller says, in the queue. NULL: nobody else has memory of the device. */
+  gboolean (*copy_rows) (DloralQueue * queue, gpointer frame,
+      const DloralVideoRows * rows, gboolean in, GError ** error);
+
   /* An event marks a point in a queue: everything given before. Another queue
    * waits for the point it marks when asked. Recorded again, it marks another. */
   DloralEvent *(*event_new) (DloralDevice * device, GError ** error);

@@ -105,14 +105,16 @@ typedef enum
   DLORAL_N_STAGES
 } DloralStage;
 
-/* One frame in flight: a slot of the stream's ring. The caller fills `lq` and
- * `discont` between acquire and submit, reads the rest between collect and
+/* One frame in flight: a slot of the stream's ring. The caller fills `lq` and what
+ * follows it between acquire and submit, reads the rest between collect and
  * release. */
 typedef struct
 {
   guint8 *lq;                   /* a frame in the stream's input format */
   gsize lq_stride;              /* of its first component, bytes */
   gboolean discont;             /* no frame before it: forget the past */
+  gboolean hr_stays;            /* on the device, for dloral_stream_take_rows ():
+                                 * `hr` is not filled */
   gpointer user_data;           /* the caller's own */
 
   const guint8 *hr;             /* in its output format */
@@ -156,6 +158,16 @@ gsize dloral_stream_get_memory (const DloralStream * stream);
  * when flushing. acquire/submit belong to one thread, collect/release to one
  * thread (the same or another). */
 DloralFrame *dloral_stream_acquire (DloralStream * stream);
+
+/* Instead of filling an acquired frame's `lq`, and of reading the `hr` of a
+ * collected one that was submitted with `hr_stays`: copies all its rows from or to
+ * memory of the device that is somebody else's, whose contents are complete or may
+ * be overwritten, and waits until that is done. For models on a device with such
+ * memory, "cuda". FALSE and `error` on failure. */
+gboolean dloral_stream_put_rows (DloralStream * stream, DloralFrame * frame,
+    const DloralVideoRows * rows, int n, GError ** error);
+gboolean dloral_stream_take_rows (DloralStream * stream, DloralFrame * frame,
+    const DloralVideoRows * rows, int n, GError ** error);
 
 /* Queues an acquired frame; it must not be touched until collected. */
 void dloral_stream_submit (DloralStream * stream, DloralFrame * frame);

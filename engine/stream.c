@@ -71,7 +71,7 @@ dloral_stream_acquire (DloralStream *s)
   if (slot == NULL)
     return NULL;
   dloral_slot_wait (s, slot, NULL);
-  slot->frame.discont = FALSE;
+  slot->lq_there = slot->frame.hr_stays = slot->frame.discont = FALSE;
   slot->frame.user_data = NULL;
   return &slot->frame;
 }

@@ -195,7 +195,7 @@ make_slots (DloralStream *s, GError **error)
 static gboolean
 make_queues (DloralStream *s, GError **error)
 {
-  for (int i = 0; i < N_STEPS; i++) {
+  for (int i = 0; i < N_QUEUES; i++) {
     s->queues[i] = s->model->backend->queue_new (s->model->device,
         i >= DECODE, error);
     if (s->queues[i] == NULL)
@@ -265,7 +265,7 @@ clear_memory (DloralStream *s)
 void
 dloral_stream_clear (DloralStream *s)
 {
-  for (int i = 0; i < N_STEPS; i++)
+  for (int i = 0; i < N_QUEUES; i++)
     g_clear_pointer (&s->queues[i], s->model->backend->queue_free);
   clear_slots (s);
   clear_plans (s);

@@ -16,7 +16,10 @@ G_BEGIN_DECLS
 typedef enum
 {
   UPLOAD, ENCODE, RESTORE, DECODE, DOWNLOAD,
-  N_STEPS
+  N_STEPS,
+  /* Queues of those who put rows of frames in and take them out. */
+  PUT = N_STEPS, TAKE,
+  N_QUEUES
 } DloralStep;
 
 /* A frame on its way in and out. Memory of the device is the host's own where
@@ -36,6 +39,7 @@ typedef struct
 {
   DloralFrame frame;            /* first: the caller's view of the slot */
   guint epoch;                  /* of the flush it was submitted under */
+  gboolean lq_there;            /* on the device, put there by the caller */
   gboolean in_flight;           /* until waited for */
   DloralEvent *begun[N_STEPS], *done[N_STEPS];
   DloralPictures pictures;      /* owned by the stream's edges */
@@ -64,7 +68,7 @@ struct _DloralStream
   DloralEdges *edges;
   GPtrArray *memory;            /* of the device's, for freeing */
   gsize memory_size;
-  DloralQueue *queues[N_STEPS];
+  DloralQueue *queues[N_QUEUES];
   gpointer arenas[N_STEPS];     /* of the stages; one for all where they never
                                  * run beside each other */
   gsize restore_arena_size;

@@ -249,8 +249,9 @@ dloral_stream_upload (DloralStream *s, DloralSlot *slot, GError **error)
   const DloralPictures *p = &slot->pictures;
   gpointer bindings[] = { p->in, p->lq };
 
-  return (p->in == p->host_in || backend->upload (s->queues[UPLOAD], p->in,
-          p->host_in, e->in.size, error))
+  return (slot->lq_there || p->in == p->host_in
+      || backend->upload (s->queues[UPLOAD], p->in, p->host_in, e->in.size,
+          error))
       && (e->unpack.plan == NULL || backend->run (e->unpack.plan,
           s->queues[UPLOAD], s->arenas[UPLOAD], bindings, error));
 }
@@ -265,12 +266,12 @@ dloral_stream_download (DloralStream *s, DloralSlot *slot, GError **error)
 
   return (e->pack.plan == NULL || backend->run (e->pack.plan,
           s->queues[DOWNLOAD], s->arenas[DOWNLOAD], bindings, error))
-      && (p->out == p->host_out
-      || (backend->download (s->queues[DOWNLOAD], p->host_out, p->out,
-              e->out.size, error)
-          && backend->download (s->queues[DOWNLOAD],
-              dloral_stream_get_finite (s, p->host_out),
-              dloral_stream_get_finite (s, p->out), 1, error)));
+      && (p->out == p->host_out || slot->frame.hr_stays
+      || backend->download (s->queues[DOWNLOAD], p->host_out, p->out,
+          e->out.size, error))
+      && (p->out == p->host_out || backend->download (s->queues[DOWNLOAD],
+          dloral_stream_get_finite (s, p->host_out),
+          dloral_stream_get_finite (s, p->out), 1, error));
 }
 
 /* Behind the frame, where nothing else writes. */
@@ -278,4 +279,59 @@ guint8 *
 dloral_stream_get_finite (const DloralStream *s, gpointer frame)
 {
   return (guint8 *) frame + s->edges->out.size;
+}
+
+/* --- Memory of others --------------------------------------------------------- */
+
+static gboolean
+copy_rows (DloralStream *s, DloralStep queue, gpointer frame,
+    const DloralVideoRows *rows, int n, GError **error)
+{
+  const DloralBackend *backend = s->model->backend;
+
+  if (backend->copy_rows == NULL) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT,
+        "The device \"%s\" has no memory that others could share.",
+        backend->name);
+    return FALSE;
+  }
+  for (int i = 0; i < n; i++)
+    if (!backend->copy_rows (s->queues[queue], frame, &rows[i], queue == PUT,
+            error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Also after a failure: what was begun must not go on. */
+static gboolean
+finish (DloralStream *s, DloralStep queue, gboolean ok, GError **error)
+{
+  return s->model->backend->queue_finish (s->queues[queue],
+      ok ? error : NULL) && ok;
+}
+
+/* The host sees a copy where it looks for scene cuts. */
+gboolean
+dloral_stream_put_rows (DloralStream *s, DloralFrame *frame,
+    const DloralVideoRows *rows, int n, GError **error)
+{
+  DloralSlot *slot = (DloralSlot *) frame;
+  const DloralPictures *p = &slot->pictures;
+  gboolean ok = copy_rows (s, PUT, p->in, rows, n, error)
+      && (s->scene_cut_threshold <= 0
+      || s->model->backend->download (s->queues[PUT], p->host_in, p->in,
+          s->edges->in.size, error));
+
+  slot->lq_there = finish (s, PUT, ok, error);
+  return slot->lq_there;
+}
+
+gboolean
+dloral_stream_take_rows (DloralStream *s, DloralFrame *frame,
+    const DloralVideoRows *rows, int n, GError **error)
+{
+  DloralSlot *slot = (DloralSlot *) frame;
+
+  return finish (s, TAKE, copy_rows (s, TAKE, slot->pictures.out, rows, n,
+          error), error);
 }

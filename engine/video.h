@@ -65,6 +65,18 @@ typedef struct
   DloralVideoMatrix matrix;     /* which follows from all that */
 } DloralVideoFormat;
 
+/* Rows of a frame in memory of the device that is somebody else's, and where they
+ * are in the stream's own. */
+typedef struct
+{
+  void *context;                /* CUDA's CUcontext that the memory belongs to */
+  uintptr_t address;            /* of the first row: a CUdeviceptr */
+  size_t stride;                /* bytes to the next one */
+  size_t offset, frame_stride;  /* the same in a frame of the stream's format */
+  size_t width;                 /* bytes of a row */
+  int height;
+} DloralVideoRows;
+
 /* Fills in the matrix of a format whose other fields are set. */
 void dloral_video_format_init_matrix (DloralVideoFormat *format);
 

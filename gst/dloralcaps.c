@@ -89,7 +89,7 @@ dloral_caps_transform_side (const GValue * side, GstPadDirection direction,
   return dloral_span_to_value (dloral_span_transform (span, direction), other);
 }
 
-/* --- Caps of the other pad ----------------------------------------------- */
+/* --- Structures of the other pad ----------------------------------------- */
 
 /* Replaces a side by those of the other pad; a missing one stays missing. */
 static gboolean
@@ -107,47 +107,91 @@ dloral_structure_transform_side (GstStructure * s, const gchar * field,
   return TRUE;
 }
 
-/* Any format of ours, and whatever colours go with it. */
+/* Any of the formats, and whatever colours go with it. */
 static void
-dloral_structure_free_format (GstStructure * s)
+dloral_structure_free_format (GstStructure * s, const gchar * of)
 {
   GValue formats = G_VALUE_INIT;
 
   g_value_init (&formats, GST_TYPE_LIST);
-  if (gst_value_deserialize (&formats, DLORAL_VIDEO_FORMATS))
+  if (gst_value_deserialize (&formats, of))
     gst_structure_set_value (s, "format", &formats);
   g_value_unset (&formats);
   gst_structure_remove_fields (s, "colorimetry", "chroma-site", NULL);
 }
 
-static gboolean
-dloral_features_are_ours (const GstCapsFeatures * features)
+/* --- Memory -------------------------------------------------------------- */
+
+static const struct
 {
-  return !gst_caps_features_is_any (features) &&
-      gst_caps_features_is_equal (features,
-      GST_CAPS_FEATURES_MEMORY_SYSTEM_MEMORY);
+  const gchar *feature, *formats;
+} dloral_memories[] = {
+  {GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY, DLORAL_VIDEO_FORMATS},
+#ifdef HAVE_CUDA_MEMORY
+  {DLORAL_CUDA_FEATURE, DLORAL_CUDA_FORMATS},
+#endif
+};
+
+/* Index of the memory that the features ask for and nothing else, or -1. */
+static gint
+dloral_features_get_memory (const GstCapsFeatures * features)
+{
+  guint i;
+
+  if (gst_caps_features_is_any (features)
+      || gst_caps_features_get_size (features) != 1)
+    return -1;
+  for (i = 0; i < G_N_ELEMENTS (dloral_memories); i++)
+    if (gst_caps_features_contains (features, dloral_memories[i].feature))
+      return i;
+  return -1;
 }
+
+/* --- Caps of the other pad ----------------------------------------------- */
+
+/* formats: those that the structure may have, NULL: what it has. */
+static void
+dloral_caps_append_other (GstCaps * result, const GstStructure * structure,
+    GstPadDirection direction, gint memory, const gchar * formats)
+{
+  GstStructure *s = gst_structure_copy (structure);
+  GstCapsFeatures *features =
+      gst_caps_features_new (dloral_memories[memory].feature, NULL);
+
+  if (formats)
+    dloral_structure_free_format (s, formats);
+  if (dloral_structure_transform_side (s, "width", direction)
+      && dloral_structure_transform_side (s, "height", direction)
+      && !gst_caps_is_subset_structure_full (result, s, features)) {
+    gst_caps_append_structure_full (result, s, features);
+  } else {
+    gst_structure_free (s);
+    gst_caps_features_free (features);
+  }
+}
+
+/* What differs from the one pad's caps. */
+typedef enum
+{
+  DLORAL_OTHER_SIZE,
+  DLORAL_OTHER_FORMAT,
+  DLORAL_OTHER_MEMORY,
+} DloralOther;
 
 static void
 dloral_caps_append_transformed (GstCaps * result, GstCaps * caps,
-    GstPadDirection direction, gboolean any_format)
+    GstPadDirection direction, DloralOther other)
 {
   guint i, n = gst_caps_get_size (caps);
+  gint memory, m;
 
   for (i = 0; i < n; i++) {
-    GstStructure *s;
-
-    if (!dloral_features_are_ours (gst_caps_get_features (caps, i)))
-      continue;
-    s = gst_structure_copy (gst_caps_get_structure (caps, i));
-    if (any_format)
-      dloral_structure_free_format (s);
-    if (dloral_structure_transform_side (s, "width", direction)
-        && dloral_structure_transform_side (s, "height", direction)
-        && !gst_caps_is_subset_structure (result, s))
-      gst_caps_append_structure (result, s);
-    else
-      gst_structure_free (s);
+    memory = dloral_features_get_memory (gst_caps_get_features (caps, i));
+    for (m = 0; memory >= 0 && m < (gint) G_N_ELEMENTS (dloral_memories); m++)
+      if ((m == memory) == (other != DLORAL_OTHER_MEMORY))
+        dloral_caps_append_other (result, gst_caps_get_structure (caps, i),
+            direction, m, other == DLORAL_OTHER_SIZE ? NULL :
+            dloral_memories[m].formats);
   }
 }
 
@@ -162,8 +206,12 @@ dloral_caps_transform (GstCaps * caps, GstPadDirection direction,
     result = gst_caps_from_string (direction == GST_PAD_SINK ?
         DLORAL_SRC_CAPS : DLORAL_SINK_CAPS);
   } else {
-    dloral_caps_append_transformed (result, caps, direction, FALSE);
-    dloral_caps_append_transformed (result, caps, direction, TRUE);
+    dloral_caps_append_transformed (result, caps, direction,
+        DLORAL_OTHER_SIZE);
+    dloral_caps_append_transformed (result, caps, direction,
+        DLORAL_OTHER_FORMAT);
+    dloral_caps_append_transformed (result, caps, direction,
+        DLORAL_OTHER_MEMORY);
   }
   if (filter) {
     GstCaps *both = gst_caps_intersect_full (filter, result,
@@ -247,9 +295,14 @@ dloral_format_choose (const GValue * value, GstVideoFormat in, gint * loss)
   return best;
 }
 
-/* Keeps the structure that loses least of the format `in`, fixes its format. */
+/* Going from one memory to another costs more than another format, less than
+ * chroma. */
+#define DLORAL_MEMORY_LOSS 6
+
+/* Keeps the structure that loses least of the format `in` in `memory`, fixes its
+ * format. */
 static GstCaps *
-dloral_caps_fixate_format (GstCaps * caps, GstVideoFormat in)
+dloral_caps_fixate_format (GstCaps * caps, GstVideoFormat in, gint memory)
 {
   GstVideoFormat best = GST_VIDEO_FORMAT_UNKNOWN;
   gint best_loss = G_MAXINT;
@@ -263,6 +316,9 @@ dloral_caps_fixate_format (GstCaps * caps, GstVideoFormat in)
 
     format = dloral_format_choose (gst_structure_get_value (s, "format"), in,
         &loss);
+    if (format != GST_VIDEO_FORMAT_UNKNOWN && memory !=
+        dloral_features_get_memory (gst_caps_get_features (caps, i)))
+      loss += DLORAL_MEMORY_LOSS;
     if (loss < best_loss) {
       best_loss = loss;
       best = format;
@@ -391,7 +447,8 @@ dloral_caps_fixate (GstCaps * caps, GstPadDirection direction,
     return gst_caps_fixate (othercaps);
 
   othercaps = dloral_caps_fixate_format (othercaps,
-      GST_VIDEO_INFO_FORMAT (&info));
+      GST_VIDEO_INFO_FORMAT (&info),
+      dloral_features_get_memory (gst_caps_get_features (caps, 0)));
   s = gst_caps_get_structure (othercaps, 0);
   if (direction == GST_PAD_SINK)
     dloral_structure_fixate_size (s, info.width * DLORAL_SCALE,

@@ -194,6 +194,10 @@ gst_dloral_query (GstBaseTransform * trans, GstPadDirection direction,
 {
   GstDloral *self = GST_DLORAL (trans);
 
+  if (GST_QUERY_TYPE (query) == GST_QUERY_CONTEXT
+      && dloral_cuda_memory_answer_query (GST_ELEMENT_CAST (self), query,
+          self->cuda))
+    return TRUE;
   if (direction == GST_PAD_SRC) {
     if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
       return gst_dloral_query_latency (self, query);

@@ -212,6 +212,7 @@ gst_dloral_ensure_stream (GstDloral * self)
   g_mutex_unlock (&state->lock);
   if (!model)
     return flushing ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
+  state->on_cuda = g_str_equal (dloral_model_get_device_name (model), "cuda");
 
   if (!state->stream && !gst_dloral_compile (self, model))
     return GST_FLOW_ERROR;
@@ -270,10 +271,37 @@ gst_dloral_prepare_output (GstDloral * self, GstBuffer * inbuf,
   return flow;
 }
 
-/* With a converter, a stream and the mapped input. */
+/* The input's pixels into the engine's frame, from wherever they are. */
+static gboolean
+gst_dloral_put_frame (GstDloral * self, DloralFrame * frame,
+    GstBuffer * inbuf)
+{
+  DloralState *state = &self->state;
+  GError *error = NULL;
+  GstVideoFrame in;
+
+  if (state->on_cuda && dloral_cuda_memory_is_frame (inbuf)) {
+    if (dloral_cuda_memory_put (state->stream, frame, &state->in, inbuf,
+            &error))
+      return TRUE;
+    dloral_element_post_error (GST_ELEMENT_CAST (self), NULL, error);
+    g_error_free (error);
+    return FALSE;
+  }
+  if (!gst_video_frame_map (&in, &state->in, inbuf, GST_MAP_READ)) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+        ("A frame is smaller than its format says."),
+        ("%" GST_PTR_FORMAT, inbuf));
+    return FALSE;
+  }
+  dloral_convert_put (state->convert, &in, frame->lq);
+  gst_video_frame_unmap (&in);
+  return TRUE;
+}
+
+/* With a converter and a stream. */
 static GstFlowReturn
-gst_dloral_submit_frame (GstDloral * self, GstBuffer * inbuf,
-    GstVideoFrame * in)
+gst_dloral_submit_frame (GstDloral * self, GstBuffer * inbuf)
 {
   DloralState *state = &self->state;
   GstClockTime entered = g_get_monotonic_time () * GST_USECOND;
@@ -284,12 +312,14 @@ gst_dloral_submit_frame (GstDloral * self, GstBuffer * inbuf,
 
   if (!frame)
     return GST_FLOW_FLUSHING;
-  flow = gst_dloral_prepare_output (self, inbuf, &outbuf);
+  flow = gst_dloral_put_frame (self, frame, inbuf) ?
+      gst_dloral_prepare_output (self, inbuf, &outbuf) : GST_FLOW_ERROR;
   if (flow != GST_FLOW_OK) {
     dloral_stream_cancel (state->stream, frame);
     return flow;
   }
-  dloral_convert_put (state->convert, in, frame->lq);
+  frame->hr_stays = state->on_cuda && dloral_cuda_memory_is_frame (outbuf)
+      && dloral_convert_get_out (state->convert) != NULL;
   frame->discont = state->discont;
   state->discont = FALSE;
   g_mutex_lock (&state->lock);
@@ -308,22 +338,13 @@ gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf)
 {
   DloralState *state = &self->state;
   GstFlowReturn flow = dloral_pusher_get_flow (state->pusher);
-  GstVideoFrame in;
 
   if (flow == GST_FLOW_OK)
     flow = gst_dloral_ensure_stream (self);
   if (flow == GST_FLOW_OK) {
     if (GST_BUFFER_IS_DISCONT (inbuf))
       state->discont = TRUE;
-    if (!gst_video_frame_map (&in, &state->in, inbuf, GST_MAP_READ)) {
-      GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-          ("A frame is smaller than its format says."),
-          ("%" GST_PTR_FORMAT, inbuf));
-      flow = GST_FLOW_ERROR;
-    } else {
-      flow = gst_dloral_submit_frame (self, inbuf, &in);
-      gst_video_frame_unmap (&in);
-    }
+    flow = gst_dloral_submit_frame (self, inbuf);
   }
   state->flow_reported = flow != GST_FLOW_OK;
   return flow;
@@ -374,9 +395,9 @@ gst_dloral_note_frame (GstDloral * self, const DloralFrame * frame,
         gst_message_new_latency (GST_OBJECT_CAST (self)));
 }
 
-/* The picture of a finished frame into its output buffer. */
+/* The engine's picture into the output buffer. */
 static GstFlowReturn
-gst_dloral_finish_frame (GstDloral * self, DloralFrame * frame,
+gst_dloral_write_output (GstDloral * self, DloralFrame * frame,
     GstBuffer * outbuf)
 {
   GstVideoFrame out;
@@ -384,10 +405,6 @@ gst_dloral_finish_frame (GstDloral * self, DloralFrame * frame,
   GstMapFlags flags = dloral_convert_has_alpha (self->state.convert) ?
       GST_MAP_READWRITE : GST_MAP_WRITE;
 
-  if (frame->error) {
-    dloral_element_post_error (GST_ELEMENT_CAST (self), NULL, frame->error);
-    return GST_FLOW_ERROR;
-  }
   if (!gst_video_frame_map (&out, &self->state.out, outbuf, flags)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT, (NULL),
         ("an output buffer could not be written"));
@@ -396,6 +413,22 @@ gst_dloral_finish_frame (GstDloral * self, DloralFrame * frame,
   dloral_convert_take (self->state.convert, frame->hr, frame->hr_stride, &out);
   gst_video_frame_unmap (&out);
   return GST_FLOW_OK;
+}
+
+/* The picture of a finished frame to wherever its output buffer is. */
+static GstFlowReturn
+gst_dloral_finish_frame (GstDloral * self, DloralFrame * frame,
+    GstBuffer * outbuf)
+{
+  DloralState *state = &self->state;
+
+  if (!frame->error && !frame->hr_stays)
+    return gst_dloral_write_output (self, frame, outbuf);
+  if (!frame->error && dloral_cuda_memory_take (state->stream, frame,
+          &state->out, outbuf, &frame->error))
+    return GST_FLOW_OK;
+  dloral_element_post_error (GST_ELEMENT_CAST (self), NULL, frame->error);
+  return GST_FLOW_ERROR;
 }
 
 /* Takes the oldest frame out of the engine and completes its buffer. */

@@ -77,13 +77,63 @@ gst_dloral_transform_size (GstBaseTransform * trans,
   return TRUE;
 }
 
+static void
+gst_dloral_configure_pool (GstBufferPool * pool, GstCaps * caps, guint size,
+    guint min, guint max, gboolean video_meta)
+{
+  GstStructure *config = gst_buffer_pool_get_config (pool);
+
+  gst_buffer_pool_config_set_params (config, caps, size, min, max);
+  if (video_meta)
+    gst_buffer_pool_config_add_option (config,
+        GST_BUFFER_POOL_OPTION_VIDEO_META);
+  gst_buffer_pool_set_config (pool, config);
+}
+
+/* A pool may know better how large its buffers are. */
+static guint
+gst_dloral_get_pool_size (GstBufferPool * pool)
+{
+  GstStructure *config = gst_buffer_pool_get_config (pool);
+  guint size = 0;
+
+  gst_buffer_pool_config_get_params (config, NULL, &size, NULL, NULL);
+  gst_structure_free (config);
+  return size;
+}
+
+/* Of frames in the GPU's memory. */
+static void
+gst_dloral_propose_pool (GstDloral * self, GstQuery * query, GstCaps * caps)
+{
+  GstBufferPool *pool = dloral_cuda_memory_pool_new (GST_ELEMENT_CAST (self),
+      self->state.settings.cuda_device_id, &self->cuda);
+  GstVideoInfo info;
+
+  if (!pool)
+    return;
+  if (gst_video_info_from_caps (&info, caps)) {
+    gst_dloral_configure_pool (pool, caps, GST_VIDEO_INFO_SIZE (&info), 0, 0,
+        TRUE);
+    gst_query_add_allocation_pool (query, pool,
+        gst_dloral_get_pool_size (pool), 0, 0);
+  }
+  gst_object_unref (pool);
+}
+
 static gboolean
 gst_dloral_propose_allocation (GstBaseTransform * trans,
     GstQuery * decide_query, GstQuery * query)
 {
+  gboolean need_pool;
+  GstCaps *caps;
+
   if (!GST_DLORAL_PARENT_CLASS (trans)->propose_allocation (trans,
           decide_query, query))
     return FALSE;
+  gst_query_parse_allocation (query, &caps, &need_pool);
+  if (caps && need_pool && dloral_cuda_memory_is_in_caps (caps))
+    gst_dloral_propose_pool (GST_DLORAL (trans), query, caps);
   if (!gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL))
     gst_query_add_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
   return TRUE;
@@ -116,17 +166,20 @@ gst_dloral_take_offered_pool (GstDloral * self, GstQuery * query, guint * size,
   return pool;
 }
 
-static void
-gst_dloral_configure_pool (GstBufferPool * pool, GstCaps * caps, guint size,
-    guint min, guint max, gboolean video_meta)
+static GstBufferPool *
+gst_dloral_make_pool (GstDloral * self, gboolean cuda)
 {
-  GstStructure *config = gst_buffer_pool_get_config (pool);
+  GstBufferPool *pool;
 
-  gst_buffer_pool_config_set_params (config, caps, size, min, max);
-  if (video_meta)
-    gst_buffer_pool_config_add_option (config,
-        GST_BUFFER_POOL_OPTION_VIDEO_META);
-  gst_buffer_pool_set_config (pool, config);
+  if (!cuda)
+    return gst_video_buffer_pool_new ();
+  pool = dloral_cuda_memory_pool_new (GST_ELEMENT_CAST (self),
+      self->state.settings.cuda_device_id, &self->cuda);
+  if (!pool)
+    GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
+        ("Frames were to be in the GPU's memory, but no GPU can be used."),
+        ("no CUDA context"));
+  return pool;
 }
 
 static gboolean
@@ -136,6 +189,7 @@ gst_dloral_decide_allocation (GstBaseTransform * trans, GstQuery * query)
   guint size = 0, min = 0, max = 0;
   gboolean video_meta = gst_query_find_allocation_meta (query,
       GST_VIDEO_META_API_TYPE, NULL);
+  gboolean cuda;
   GstBufferPool *pool;
   GstVideoInfo info;
   GstCaps *caps;
@@ -144,11 +198,15 @@ gst_dloral_decide_allocation (GstBaseTransform * trans, GstQuery * query)
   if (!caps || !gst_video_info_from_caps (&info, caps))
     return FALSE;
 
+  cuda = dloral_cuda_memory_is_in_caps (caps);
   pool = gst_dloral_take_offered_pool (self, query, &size, &min, &max);
+  if (pool && cuda && !dloral_cuda_memory_is_pool (pool))
+    gst_clear_object (&pool);
+  if (!pool && !(pool = gst_dloral_make_pool (self, cuda)))
+    return FALSE;
   size = MAX (size, (guint) GST_VIDEO_INFO_SIZE (&info));
-  if (!pool)
-    pool = gst_video_buffer_pool_new ();
   gst_dloral_configure_pool (pool, caps, size, min, max, video_meta);
+  size = gst_dloral_get_pool_size (pool);
 
   if (gst_query_get_n_allocation_pools (query) > 0)
     gst_query_set_nth_allocation_pool (query, 0, pool, size, min, max);

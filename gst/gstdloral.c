@@ -126,6 +126,19 @@ gst_dloral_change_state (GstElement * element, GstStateChange transition)
       transition);
 }
 
+static void
+gst_dloral_set_context (GstElement * element, GstContext * context)
+{
+  GstDloral *self = GST_DLORAL (element);
+  gint device;
+
+  GST_OBJECT_LOCK (self);
+  device = self->settings.cuda_device_id;
+  GST_OBJECT_UNLOCK (self);
+  dloral_cuda_memory_set_context (element, context, device, &self->cuda);
+  GST_ELEMENT_CLASS (gst_dloral_parent_class)->set_context (element, context);
+}
+
 /* --- Chain --------------------------------------------------------------- */
 
 static GstFlowReturn
@@ -175,6 +188,7 @@ gst_dloral_finalize (GObject * object)
   g_free (self->settings.model);
   g_free (self->settings.prompt);
   g_mutex_clear (&self->state.lock);
+  gst_clear_object (&self->cuda);
   G_OBJECT_CLASS (gst_dloral_parent_class)->finalize (object);
 }
 
@@ -197,6 +211,7 @@ gst_dloral_class_init (GstDloralClass * klass)
       "DLoRAL video super-resolution", "Filter/Effect/Video",
       "Restores video and enlarges it four times by one-step diffusion",
       "The gst-dloral developers");
+  element_class->set_context = GST_DEBUG_FUNCPTR (gst_dloral_set_context);
   element_class->change_state = GST_DEBUG_FUNCPTR (gst_dloral_change_state);
 
   trans_class->start = GST_DEBUG_FUNCPTR (gst_dloral_start);

@@ -15,6 +15,7 @@
 #include <gst/video/video.h>
 
 #include "dloralconvert.h"
+#include "dloralcudamemory.h"
 #include "dlorallatency.h"
 #include "dloralloader.h"
 #include "dloralpusher.h"
@@ -67,6 +68,7 @@ typedef struct
   gboolean lost;                /* a frame before the next one was dropped */
   gboolean flow_reported;       /* upstream knows the pusher's flow */
   DloralConvert *convert;       /* NULL: to be made for the caps */
+  gboolean on_cuda;             /* the stream computes there */
   gint stream_width, stream_height;     /* what `stream` was made for */
 
   /* Pointers are replaced by the streaming thread or by start () and stop (),
@@ -93,6 +95,7 @@ struct _GstDloral
 
   DloralSettings settings;
   DloralState state;
+  GstObject *cuda;              /* GStreamer's context of the GPU, or NULL */
 };
 
 /* --- Properties (dloralproperties.c) -------------------------------------- */

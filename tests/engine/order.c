@@ -21,6 +21,10 @@ static const char *root;
 
 /* --- Videos ------------------------------------------------------------------------ */
 
+/* How frames come and go: as RGB, in a format of their own, or in memory of the
+ * device. */
+typedef enum { AS_PICTURES, AS_FRAMES, ON_DEVICE } Form;
+
 typedef struct
 {
   const char *name, *model;
@@ -28,22 +32,24 @@ typedef struct
   gboolean remembers;           /* the decoder */
   const char *prompt;           /* of changed conditions; NULL: the stored one */
   int tile;
-  gboolean converts;            /* frames are not pictures */
+  Form form;
 } Kind;
 
 static const Kind kinds[] = {
   { "full", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL,
-      0, FALSE },
+      0, AS_PICTURES },
   { "remembering", "tests/agreement/data/tiny-video/model.safetensors",
-      DLORAL_VAE_TINY, TRUE, NULL, 0, FALSE },
+      DLORAL_VAE_TINY, TRUE, NULL, 0, AS_PICTURES },
   { "prompt", "tests/agreement/data/sd/model.safetensors", DLORAL_VAE_FULL,
-      FALSE, NULL, 0, FALSE },
+      FALSE, NULL, 0, AS_PICTURES },
   { "text", "tests/engine/data/text-model.safetensors", DLORAL_VAE_FULL,
-      FALSE, "trees and water", 0, FALSE },
+      FALSE, "trees and water", 0, AS_PICTURES },
   { "tiles", "tests/agreement/data/sd/model.safetensors", DLORAL_VAE_FULL,
-      FALSE, NULL, 6, FALSE },
+      FALSE, NULL, 6, AS_PICTURES },
   { "formats", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL,
-      0, TRUE },
+      0, AS_FRAMES },
+  { "rows", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL, 0,
+      ON_DEVICE },
 };
 
 typedef struct
@@ -103,7 +109,7 @@ open_video (Video *v, const Case *c)
   v->model = dloral_model_open (&(DloralModelParams) { .path = path }, &error);
   g_assert_no_error (error);
   v->stream = dloral_stream_new (v->model, &params, NULL);
-  if (v->stream && c->kind->converts)
+  if (v->stream && c->kind->form == AS_FRAMES)
     set_formats (v);
 }
 
@@ -113,6 +119,43 @@ close_video (Video *v)
   if (v->stream)
     dloral_stream_free (v->stream);
   dloral_model_unref (v->model);
+}
+
+/* The whole frame, in one go. */
+static DloralVideoRows
+make_rows (int height, gsize stride)
+{
+  return (DloralVideoRows) { .frame_stride = stride, .width = stride,
+    .height = height };
+}
+
+static void
+put_frame (Video *v, DloralFrame *f, int t)
+{
+  DloralVideoRows rows = make_rows (HEIGHT, f->lq_stride);
+
+  if (v->c->kind->form == ON_DEVICE) {
+    rows.context = GINT_TO_POINTER (t);
+    f->hr_stays = TRUE;
+    g_assert_true (dloral_stream_put_rows (v->stream, f, &rows, 1, NULL));
+  } else {
+    recorder_host_writes (f->lq, HEIGHT * f->lq_stride, t);
+    memset (f->lq, t, HEIGHT * f->lq_stride);
+  }
+}
+
+/* The frames that f was made from. */
+static guint64
+take_frame (Video *v, DloralFrame *f)
+{
+  DloralVideoRows rows = make_rows (4 * HEIGHT, f->hr_stride);
+  guint64 frames;
+
+  if (v->c->kind->form != ON_DEVICE)
+    return recorder_host_reads (f->hr, 4 * HEIGHT * f->hr_stride);
+  rows.address = (guintptr) &frames;
+  g_assert_true (dloral_stream_take_rows (v->stream, f, &rows, 1, NULL));
+  return frames;
 }
 
 /* FALSE when flushing. */
@@ -127,8 +170,7 @@ submit (Video *v, gboolean discont)
   if (discont)
     v->scene = t;
   v->first[t] = v->scene;
-  recorder_host_writes (f->lq, HEIGHT * f->lq_stride, t);
-  memset (f->lq, t, HEIGHT * f->lq_stride);
+  put_frame (v, f, t);
   f->discont = discont;
   f->user_data = GINT_TO_POINTER (t);
   v->submitted++;
@@ -165,17 +207,18 @@ check_tensor (const Video *v, const char *name, guint64 frames)
 /* The caller's reading is told even if the frame is not what it should be: then
  * the reports say why. */
 static void
-check_frame (Video *v, const DloralFrame *f, gboolean strict)
+check_frame (Video *v, DloralFrame *f, gboolean strict)
 {
   int t = GPOINTER_TO_INT (f->user_data);
   guint64 want = get_past (v, t, v->c->kind->remembers);
-  guint64 got = recorder_host_reads (f->hr, 4 * HEIGHT * f->hr_stride);
+  guint64 got = take_frame (v, f);
 
   if (!strict)
     return;
   g_assert_false (f->plain);
   g_assert_cmphex (got, ==, want);
-  g_assert_cmpmem (f->hr, sizeof want, &want, sizeof want);
+  if (v->c->kind->form != ON_DEVICE)
+    g_assert_cmpmem (f->hr, sizeof want, &want, sizeof want);
   if (v->c->depth > 0)
     return;
   check_tensor (v, "latent", get_frames (t, t));

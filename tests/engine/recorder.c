@@ -416,6 +416,29 @@ download (DloralQueue *queue, gpointer host_memory,
   return TRUE;
 }
 
+/* Whoever has the frame says by its context which it is, and is told where it
+ * wants the rows. */
+static gboolean
+copy_rows (DloralQueue *queue, gpointer frame, const DloralVideoRows *rows,
+    gboolean in, GError **error)
+{
+  ShadowAccess access = { .what = g_intern_static_string (in ? "put" : "take") };
+  guintptr ours = (guintptr) frame + rows->offset;
+
+  hb_lock ();
+  access.step = give (queue);
+  if (in) {
+    access.frames = G_GUINT64_CONSTANT (1) << GPOINTER_TO_INT (rows->context);
+    shadow_write (SHADOW_DEVICE, ours, rows->height * rows->frame_stride,
+        &access);
+  } else {
+    *(guint64 *) rows->address = shadow_read (SHADOW_DEVICE, ours,
+        rows->height * rows->frame_stride, &access);
+  }
+  hb_unlock ();
+  return TRUE;
+}
+
 /* --- Running ----------------------------------------------------------------------- */
 
 /* What an operator does to a bound tensor. */
@@ -634,6 +657,7 @@ const DloralBackend recorder_backend = {
   .run = run,
   .upload = upload,
   .download = download,
+  .copy_rows = copy_rows,
   .event_new = event_new,
   .event_free = event_free,
   .event_record = event_record,

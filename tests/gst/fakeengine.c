@@ -438,6 +438,21 @@ dloral_stream_collect (DloralStream * s, gboolean wait)
   return slot ? &slot->frame : NULL;
 }
 
+/* Nobody has memory of this device. */
+gboolean
+dloral_stream_put_rows (DloralStream * s, DloralFrame * frame,
+    const DloralVideoRows * rows, int n, GError ** error)
+{
+  g_assert_not_reached ();
+}
+
+gboolean
+dloral_stream_take_rows (DloralStream * s, DloralFrame * frame,
+    const DloralVideoRows * rows, int n, GError ** error)
+{
+  g_assert_not_reached ();
+}
+
 void
 dloral_stream_set_flushing (DloralStream * s, gboolean flushing)
 {

@@ -112,6 +112,12 @@ GST_END_TEST;
 
 /* --- Caps ---------------------------------------------------------------- */
 
+#ifdef HAVE_CUDA_MEMORY
+#define N_MEMORIES 2
+#else
+#define N_MEMORIES 1
+#endif
+
 GST_START_TEST (test_transform)
 {
   GstCaps *in = gst_caps_from_string ("video/x-raw, format=NV12, width=320, "
@@ -119,7 +125,7 @@ GST_START_TEST (test_transform)
   GstCaps *out = dloral_caps_transform (in, GST_PAD_SINK, NULL);
   const GstStructure *s = gst_caps_get_structure (out, 0);
 
-  fail_unless_equals_int (gst_caps_get_size (out), 2);
+  fail_unless_equals_int (gst_caps_get_size (out), 1 + N_MEMORIES);
   fail_unless_equals_string (gst_structure_get_string (s, "format"), "NV12");
   fail_unless_equals_string (gst_structure_get_string (s, "colorimetry"),
       "bt709");
@@ -167,6 +173,83 @@ GST_START_TEST (test_transform_features)
 }
 
 GST_END_TEST;
+
+#ifdef HAVE_CUDA_MEMORY
+
+static gboolean
+is_cuda (GstCaps * caps, guint i)
+{
+  return gst_caps_features_contains (gst_caps_get_features (caps, i),
+      "memory:CUDAMemory");
+}
+
+/* A frame in a GPU's memory stays there, if it can; and it may go to the system's,
+ * in formats of which the GPU's library knows nothing. */
+GST_START_TEST (test_transform_memory)
+{
+  GstCaps *in = gst_caps_from_string ("video/x-raw(memory:CUDAMemory), "
+      "format=NV12, width=320, height=240");
+  GstCaps *out = dloral_caps_transform (in, GST_PAD_SINK, NULL);
+  GstCaps *wanted = gst_caps_from_string ("video/x-raw, format=YUY2");
+
+  fail_unless_equals_int (gst_caps_get_size (out), 3);
+  fail_unless (is_cuda (out, 0) && is_cuda (out, 1) && !is_cuda (out, 2));
+  fail_unless_equals_string (gst_structure_get_string (gst_caps_get_structure
+          (out, 0), "format"), "NV12");
+  fail_unless (gst_caps_can_intersect (out, wanted));
+  gst_caps_set_features_simple (wanted,
+      gst_caps_features_new ("memory:CUDAMemory", NULL));
+  fail_if (gst_caps_can_intersect (out, wanted));
+  gst_caps_unref (wanted);
+  gst_caps_unref (out);
+  gst_caps_unref (in);
+}
+
+GST_END_TEST;
+
+/* in, what downstream can, whether CUDA's memory is chosen, in which format. */
+static const struct
+{
+  const gchar *in, *peer;
+  gboolean cuda;
+  const gchar *format;
+} memories[] = {
+  {"video/x-raw, format=NV12", "video/x-raw(memory:CUDAMemory), format=NV12; "
+        "video/x-raw, format=NV12", FALSE, "NV12"},
+  {"video/x-raw(memory:CUDAMemory), format=NV12", "video/x-raw, format=NV12; "
+        "video/x-raw(memory:CUDAMemory), format={ I420, NV12 }", TRUE, "NV12"},
+  {"video/x-raw(memory:CUDAMemory), format=NV12", "video/x-raw, format=NV12; "
+        "video/x-raw(memory:CUDAMemory), format=I420", TRUE, "I420"},
+  {"video/x-raw(memory:CUDAMemory), format=RGBA", "video/x-raw, format=RGBA; "
+        "video/x-raw(memory:CUDAMemory), format=NV12", FALSE, "RGBA"},
+  {"video/x-raw(memory:CUDAMemory), format=NV12", "video/x-raw, format=I420",
+      FALSE, "I420"},
+};
+
+GST_START_TEST (test_fixate_memory)
+{
+  gchar *text = g_strconcat (memories[__i__].in, ", width=64, height=48",
+      NULL);
+  GstCaps *in = gst_caps_from_string (text);
+  GstCaps *peer = gst_caps_from_string (memories[__i__].peer);
+  GstCaps *possible = dloral_caps_transform (in, GST_PAD_SINK, NULL), *out;
+
+  out = dloral_caps_fixate (in, GST_PAD_SINK, gst_caps_intersect_full (peer,
+          possible, GST_CAPS_INTERSECT_FIRST));
+  fail_unless (gst_caps_is_fixed (out));
+  fail_unless_equals_int (is_cuda (out, 0), memories[__i__].cuda);
+  fail_unless_equals_string (gst_structure_get_string (gst_caps_get_structure
+          (out, 0), "format"), memories[__i__].format);
+  gst_caps_unref (out);
+  gst_caps_unref (possible);
+  gst_caps_unref (peer);
+  gst_caps_unref (in);
+  g_free (text);
+}
+
+GST_END_TEST;
+
+#endif
 
 /* --- Choice -------------------------------------------------------------- */
 
@@ -318,6 +401,10 @@ caps_suite (void)
   tcase_add_test (tc, test_transform);
   tcase_add_test (tc, test_transform_filter);
   tcase_add_test (tc, test_transform_features);
+#ifdef HAVE_CUDA_MEMORY
+  tcase_add_test (tc, test_transform_memory);
+  tcase_add_loop_test (tc, test_fixate_memory, 0, G_N_ELEMENTS (memories));
+#endif
   tcase_add_loop_test (tc, test_choices, 0, G_N_ELEMENTS (choices));
   tcase_add_test (tc, test_query_upstream);
   return s;
