@@ -319,6 +319,8 @@ main (int argc, char **argv)
   add_kernel_tests ();
   add_stream_tests ();
   add_capture_tests ();
+  add_context_tests ();
+  add_copy_tests ();
   add_fault_tests ();
   return g_test_run ();
 }

@@ -46,4 +46,6 @@ gboolean in_subprocess (const char *variable, const char *value);
 void add_kernel_tests (void);
 void add_stream_tests (void);
 void add_capture_tests (void);
+void add_context_tests (void);
+void add_copy_tests (void);
 void add_fault_tests (void);

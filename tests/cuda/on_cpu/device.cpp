@@ -1,4 +1,4 @@
-/* Devices, contexts, and what errors are called.
+/* Devices, and what errors are called.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -50,6 +50,9 @@ static const struct
   ERROR (CUDA_ERROR_ECC_UNCORRECTABLE, "uncorrectable ECC error encountered"),
   ERROR (CUDA_ERROR_NVLINK_UNCORRECTABLE, "uncorrectable NVLink error detected during the execution"),
   ERROR (CUDA_ERROR_CONTAINED, "Invalid access of peer GPU memory over nvlink or a hardware error"),
+  ERROR (CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, "peer access is not supported between these two devices"),
+  ERROR (CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED, "peer access is already enabled"),
+  ERROR (CUDA_ERROR_PEER_ACCESS_NOT_ENABLED, "peer access has not been enabled"),
   ERROR (CUDA_ERROR_INVALID_PTX, "a PTX JIT compilation failed"),
   ERROR (CUDA_ERROR_UNSUPPORTED_PTX_VERSION, "the provided PTX was compiled with an unsupported toolchain."),
   ERROR (CUDA_ERROR_INVALID_SOURCE, "device kernel image is invalid"),
@@ -115,8 +118,8 @@ cuDeviceGetCount (int *count)
   return CUDA_SUCCESS;
 }
 
-static bool
-is_device (CUdevice device)
+bool
+on_cpu::is_device (CUdevice device)
 {
   return device >= 0 && device < CUdevice (driver.contexts.size ());
 }
@@ -201,6 +204,12 @@ get_attribute (CUdevice_attribute attribute)
     case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK:
     case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR:
       return 65536;
+    case CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT:
+      return TEXTURE_ALIGNMENT;
+    case CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT:
+      return TEXTURE_PITCH_ALIGNMENT;
+    case CU_DEVICE_ATTRIBUTE_MAX_PITCH:
+      return MAX_PITCH;
     case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
       return 50 << 20;
     case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING:
@@ -224,74 +233,5 @@ cuDeviceGetAttribute (int *value, CUdevice_attribute attribute, CUdevice device)
   if (!is_device (device))
     return CUDA_ERROR_INVALID_DEVICE;
   *value = get_attribute (attribute);
-  return CUDA_SUCCESS;
-}
-
-/* --- contexts ------------------------------------------------------------- */
-
-CUresult CUDAAPI
-cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device)
-{
-  ENTER (call, INITIALISED);
-  if (!context)
-    return CUDA_ERROR_INVALID_VALUE;
-  if (!is_device (device))
-    return CUDA_ERROR_INVALID_DEVICE;
-  *context = &driver.contexts[device];
-  (*context)->n_retained++;
-  return CUDA_SUCCESS;
-}
-
-CUresult CUDAAPI
-cuDevicePrimaryCtxRelease (CUdevice device)
-{
-  ENTER (call, INITIALISED | ALWAYS);
-  if (!is_device (device))
-    return CUDA_ERROR_INVALID_DEVICE;
-  if (driver.contexts[device].n_retained == 0)
-    return CUDA_ERROR_INVALID_CONTEXT;
-  driver.contexts[device].n_retained--;
-  return call.finish (CUDA_SUCCESS);
-}
-
-CUresult CUDAAPI
-cuCtxPushCurrent (CUcontext context)
-{
-  constexpr unsigned n_max =
-      sizeof thread_state.contexts / sizeof *thread_state.contexts;
-
-  ENTER (call, INITIALISED);
-  if (!context)
-    return CUDA_ERROR_INVALID_CONTEXT;
-  if (context->n_retained == 0)
-    return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  if (thread_state.n_contexts == n_max) {
-    complain ("%u contexts were pushed by one thread and not popped", n_max);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  thread_state.contexts[thread_state.n_contexts++] = context;
-  return CUDA_SUCCESS;
-}
-
-CUresult CUDAAPI
-cuCtxPopCurrent (CUcontext *context)
-{
-  ENTER (call, INITIALISED | ALWAYS);
-  if (thread_state.n_contexts == 0)
-    return CUDA_ERROR_INVALID_CONTEXT;
-  thread_state.n_contexts--;
-  if (context)
-    *context = thread_state.contexts[thread_state.n_contexts];
-  return call.finish (CUDA_SUCCESS);
-}
-
-CUresult CUDAAPI
-cuCtxGetStreamPriorityRange (int *least, int *greatest)
-{
-  ENTER (call, CONTEXT);
-  if (least)
-    *least = 0;
-  if (greatest)
-    *greatest = -5;
   return CUDA_SUCCESS;
 }

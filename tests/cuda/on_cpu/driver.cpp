@@ -43,7 +43,7 @@ make_driver ()
 
   driver->options = read_options ();
   for (int i = 0; i < driver->options.n_devices; i++)
-    driver->contexts.push_back ({ i, 0 });
+    driver->contexts.push_back ({ i, 0, {} });
   if (fail && sscanf (fail, "%ld:%d", &driver->fail_at, &code) == 2)
     driver->fault = CUresult (code);
   return driver;
@@ -175,9 +175,12 @@ take_all (Remains *remains)
   driver.events.clear ();
   driver.functions.clear ();
   driver.modules.clear ();
+  driver.textures.clear ();
   driver.used = 0;
   for (CUctx_st &context : driver.contexts)
-    context.n_retained = 0;
+    context = { context.device, 0, {} };
+  for (CUctx_st &context : driver.own_contexts)
+    context = { context.device, 0, {} };
   driver.fail_at = 0;
   driver.dead = CUDA_SUCCESS;
 }
@@ -236,8 +239,11 @@ long
 cuda_on_cpu_get_handles (void)
 {
   Guard guard (driver.mutex);
+  long n_contexts = 0;
 
-  return driver.streams.size () - driver.default_streams.size ()
+  for (const CUctx_st &context : driver.own_contexts)
+    n_contexts += context.n_retained;
+  return n_contexts + driver.streams.size () - driver.default_streams.size ()
       + driver.events.size () + driver.modules.size () + driver.graphs.size ()
-      + driver.execs.size ();
+      + driver.execs.size () + driver.textures.size ();
 }

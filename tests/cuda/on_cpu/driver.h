@@ -18,12 +18,20 @@
 #include <map>
 #include <memory>
 #include <pthread.h>
+#include <set>
 #include <string>
 #include <time.h>
 #include <unordered_map>
 
+/* A function of CUDA's that this cuda.h does not declare. */
+#define EXPORTED extern "C" __attribute__ ((visibility ("default")))
+
 namespace on_cpu
 {
+
+/* As GPUs have them, in bytes. */
+constexpr size_t TEXTURE_ALIGNMENT = 512, TEXTURE_PITCH_ALIGNMENT = 32,
+    MAX_PITCH = 0x7fffffff;
 
 /* Something put into a stream; a graph keeps it, to put it in again. */
 typedef std::shared_ptr<const std::function<void ()>> Work;
@@ -42,6 +50,7 @@ struct Record
 
 struct Allocation
 {
+  CUcontext context;            /* that it was made in */
   unsigned char *block;         /* what malloc gave */
   size_t size;
 };
@@ -62,7 +71,8 @@ struct Capture
 struct CUctx_st
 {
   int device;
-  unsigned n_retained;
+  unsigned n_retained;          /* 0: destroyed, or a primary one not in use */
+  std::set<CUcontext> peers;    /* whose memory it reaches */
 };
 
 struct CUfunc_st
@@ -107,6 +117,12 @@ struct CUgraphExec_st
   std::shared_ptr<on_cpu::Record> last; /* when its last launch is done */
 };
 
+/* A CUtexObject is its address. */
+struct Texture
+{
+  CUcontext context;
+};
+
 namespace on_cpu
 {
 
@@ -143,7 +159,8 @@ struct Driver
 
   Options options;
   bool initialised;
-  std::vector<CUctx_st> contexts;       /* [n_devices] */
+  std::vector<CUctx_st> contexts;       /* [n_devices], the primary ones */
+  std::deque<CUctx_st> own_contexts;    /* of cuCtxCreate, even if destroyed */
 
   Allocations device_memory, host_memory;
   size_t used;                  /* bytes of device_memory, of each device */
@@ -154,6 +171,7 @@ struct Driver
   std::unordered_map<CUfunction, CUmodule> functions;   /* of live modules */
   Handles<CUgraph_st> graphs;
   Handles<CUgraphExec_st> execs;
+  Handles<Texture> textures;
   std::map<CUcontext, CUstream> default_streams;
   unsigned n_running;           /* entries being run, of all streams */
   unsigned n_streams;           /* ever created */
@@ -232,11 +250,25 @@ void enqueue_wait (Guard *guard, CUstream_st *stream,
 
 void wait_for_stream (Guard *guard, CUstream_st *stream);
 
+bool is_device (CUdevice device);
+
+/* Whether it is one, and not destroyed. */
+CUresult check_context (CUcontext context);
+
 /* Bytes of shared memory a block may have, having asked. */
 size_t get_max_shared ();
 
-/* Whether [address, address + size] lies in one of them. */
-bool has_range (const Allocations &allocations, uintptr_t address, size_t size);
+/* The one that [address, address + size] lies in, or NULL. */
+const Allocation *find_range (const Allocations &allocations, uintptr_t address,
+    size_t size);
+
+/* Whether memory of `owner` may be used in `context`: its own, or a peer's. */
+bool reaches (CUcontext context, CUcontext owner);
+
+/* Whether the bytes are in one device allocation of such a context; if not, says
+ * what `call` did. */
+bool check_device_memory (CUcontext context, CUdeviceptr address, size_t size,
+    const char *call);
 
 /* Checks for damage around it and frees it. */
 void release_allocation (const Allocation &allocation);

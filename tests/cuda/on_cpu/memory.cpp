@@ -8,7 +8,7 @@
 namespace on_cpu
 {
 
-static constexpr size_t ALIGNMENT = 256;
+static constexpr size_t ALIGNMENT = TEXTURE_ALIGNMENT;
 #ifdef ON_CPU_ASAN
 static constexpr size_t GUARD = 0;
 #else
@@ -54,30 +54,50 @@ release_allocation (const Allocation &allocation)
   free (allocation.block);
 }
 
-bool
-has_range (const Allocations &allocations, uintptr_t address, size_t size)
+const Allocation *
+find_range (const Allocations &allocations, uintptr_t address, size_t size)
 {
   auto next = allocations.upper_bound (address);
 
   if (next == allocations.begin ())
-    return false;
+    return nullptr;
   --next;
   return address - next->first <= next->second.size
-      && size <= next->second.size - (address - next->first);
+      && size <= next->second.size - (address - next->first) ? &next->second
+      : nullptr;
+}
+
+bool
+check_device_memory (CUcontext context, CUdeviceptr address, size_t size,
+    const char *call)
+{
+  const Allocation *allocation = find_range (driver.device_memory, address,
+      size);
+
+  if (!allocation)
+    complain ("%s: %zu bytes at %p are not in one device allocation", call,
+        size, (void *) address);
+  else if (!reaches (context, allocation->context))
+    complain ("%s: %zu bytes at %p are memory of another context", call, size,
+        (void *) address);
+  else
+    return true;
+  return false;
 }
 
 /* --- allocating and freeing ----------------------------------------------- */
 
 /* Allocates with the mutex released, so that ThreadSanitizer sees it. */
 static CUresult
-allocate (Guard *guard, Allocations *allocations, uintptr_t *address, size_t size)
+allocate (Call *call, Allocations *allocations, uintptr_t *address, size_t size)
 {
   Allocation allocation;
   bool made;
 
-  guard->unlock ();
+  allocation.context = call->context;
+  call->unlock ();
   made = make_allocation (&allocation, size);
-  guard->lock ();
+  call->lock ();
   if (!made)
     return CUDA_ERROR_OUT_OF_MEMORY;
   *address = get_address (allocation);
@@ -87,64 +107,25 @@ allocate (Guard *guard, Allocations *allocations, uintptr_t *address, size_t siz
 
 /* Leaves the mutex released. */
 static CUresult
-release (Guard *guard, Allocations *allocations, uintptr_t address,
-    const char *call)
+release (Call *call, Allocations *allocations, uintptr_t address,
+    const char *name)
 {
   auto found = allocations->find (address);
   Allocation allocation;
 
-  if (found == allocations->end ()) {
-    complain ("%s: there is no allocation at %p", call, (void *) address);
+  if (found == allocations->end ()
+      || found->second.context != call->context) {
+    complain ("%s: there is no allocation at %p%s", name, (void *) address,
+        found == allocations->end () ? "" : " in this context");
     return CUDA_ERROR_INVALID_VALUE;
   }
   allocation = found->second;
   allocations->erase (found);
-  guard->unlock ();
+  if (allocations == &driver.device_memory)
+    driver.used -= allocation.size;
+  call->unlock ();
   release_allocation (allocation);
   return CUDA_SUCCESS;
-}
-
-/* --- copies --------------------------------------------------------------- */
-
-static bool
-is_device (CUdeviceptr address, size_t size, const char *call)
-{
-  if (has_range (driver.device_memory, address, size))
-    return true;
-  complain ("%s: %zu bytes at %p are not in one device allocation", call, size,
-      (void *) address);
-  return false;
-}
-
-/* Memory that is not pinned is copied before the call returns, as CUDA does. */
-static CUresult
-copy_from_host (Guard *guard, CUstream_st *stream, void *dst, const void *src,
-    size_t size)
-{
-  std::shared_ptr<std::vector<unsigned char>> staging;
-
-  if (has_range (driver.host_memory, uintptr_t (src), size) || stream->capture)
-    return enqueue (guard, stream, [=] { memcpy (dst, src, size); });
-  guard->unlock ();
-  staging = std::make_shared<std::vector<unsigned char>> (size);
-  memcpy (staging->data (), src, size);
-  guard->lock ();
-  return enqueue (guard, stream,
-      [=] { memcpy (dst, staging->data (), size); });
-}
-
-static CUresult
-copy_to_host (Guard *guard, CUstream_st *stream, void *dst, const void *src,
-    size_t size)
-{
-  CUresult result = enqueue (guard, stream, [=] { memcpy (dst, src, size); });
-
-  if (result == CUDA_SUCCESS && !stream->capture
-      && !has_range (driver.host_memory, uintptr_t (dst), size)) {
-    wait_for_stream (guard, stream);
-    result = driver.dead;
-  }
-  return result;
 }
 
 } // namespace on_cpu
@@ -162,19 +143,16 @@ cuMemGetInfo (size_t *available, size_t *total)
   return CUDA_SUCCESS;
 }
 
-CUresult CUDAAPI
-cuMemAlloc (CUdeviceptr *address, size_t size)
+static CUresult
+allocate_on_device (Call *call, CUdeviceptr *address, size_t size)
 {
   uintptr_t p;
   CUresult result;
 
-  ENTER (call, CONTEXT | NO_CAPTURE);
-  if (!address || size == 0)
-    return CUDA_ERROR_INVALID_VALUE;
   if (size > driver.options.memory - driver.used)
     return CUDA_ERROR_OUT_OF_MEMORY;
   driver.used += size;
-  result = allocate (&call, &driver.device_memory, &p, size);
+  result = allocate (call, &driver.device_memory, &p, size);
   if (result != CUDA_SUCCESS)
     driver.used -= size;
   else
@@ -183,11 +161,40 @@ cuMemAlloc (CUdeviceptr *address, size_t size)
 }
 
 CUresult CUDAAPI
+cuMemAlloc (CUdeviceptr *address, size_t size)
+{
+  ENTER (call, CONTEXT | NO_CAPTURE);
+  if (!address || size == 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  return allocate_on_device (&call, address, size);
+}
+
+/* Rows begin where a texture may. */
+CUresult CUDAAPI
+cuMemAllocPitch (CUdeviceptr *address, size_t *pitch, size_t width,
+    size_t height, unsigned element_size)
+{
+  size_t whole, size;
+  CUresult result;
+
+  ENTER (call, CONTEXT | NO_CAPTURE);
+  if (!address || !pitch || width == 0 || height == 0 || width > MAX_PITCH
+      || (element_size != 4 && element_size != 8 && element_size != 16))
+    return CUDA_ERROR_INVALID_VALUE;
+  whole = (width + TEXTURE_ALIGNMENT - 1) / TEXTURE_ALIGNMENT
+      * TEXTURE_ALIGNMENT;
+  if (__builtin_mul_overflow (whole, height, &size))
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  result = allocate_on_device (&call, address, size);
+  if (result == CUDA_SUCCESS)
+    *pitch = whole;
+  return result;
+}
+
+CUresult CUDAAPI
 cuMemFree (CUdeviceptr address)
 {
   ENTER (call, CONTEXT | NO_CAPTURE | ALWAYS);
-  if (driver.device_memory.count (address) > 0)
-    driver.used -= driver.device_memory[address].size;
   return call.finish (release (&call, &driver.device_memory, address,
           "cuMemFree"));
 }
@@ -210,58 +217,17 @@ cuMemHostAlloc (void **address, size_t size, unsigned flags)
 }
 
 CUresult CUDAAPI
+cuMemAllocHost (void **address, size_t size)
+{
+  return cuMemHostAlloc (address, size, 0);
+}
+
+CUresult CUDAAPI
 cuMemFreeHost (void *address)
 {
   ENTER (call, CONTEXT | NO_CAPTURE | ALWAYS);
   return call.finish (release (&call, &driver.host_memory, uintptr_t (address),
           "cuMemFreeHost"));
-}
-
-CUresult CUDAAPI
-cuMemcpyHtoDAsync (CUdeviceptr dst, const void *src, size_t size,
-    CUstream handle)
-{
-  ENTER (call, CONTEXT);
-  auto stream = get_stream (&call, handle, call.context);
-
-  if (!stream)
-    return CUDA_ERROR_INVALID_HANDLE;
-  if (!is_device (dst, size, "cuMemcpyHtoDAsync"))
-    return CUDA_ERROR_INVALID_VALUE;
-  return copy_from_host (&call, stream.get (), reinterpret_cast<void *> (dst),
-      src, size);
-}
-
-CUresult CUDAAPI
-cuMemcpyDtoHAsync (void *dst, CUdeviceptr src, size_t size, CUstream handle)
-{
-  ENTER (call, CONTEXT);
-  auto stream = get_stream (&call, handle, call.context);
-
-  if (!stream)
-    return CUDA_ERROR_INVALID_HANDLE;
-  if (!is_device (src, size, "cuMemcpyDtoHAsync"))
-    return CUDA_ERROR_INVALID_VALUE;
-  return copy_to_host (&call, stream.get (), dst,
-      reinterpret_cast<const void *> (src), size);
-}
-
-CUresult CUDAAPI
-cuMemcpyDtoDAsync (CUdeviceptr dst, CUdeviceptr src, size_t size,
-    CUstream handle)
-{
-  ENTER (call, CONTEXT);
-  auto stream = get_stream (&call, handle, call.context);
-
-  if (!stream)
-    return CUDA_ERROR_INVALID_HANDLE;
-  if (!is_device (dst, size, "cuMemcpyDtoDAsync")
-      || !is_device (src, size, "cuMemcpyDtoDAsync"))
-    return CUDA_ERROR_INVALID_VALUE;
-  return enqueue (&call, stream.get (), [=] {
-    memcpy (reinterpret_cast<void *> (dst), reinterpret_cast<void *> (src),
-        size);
-  });
 }
 
 CUresult CUDAAPI
@@ -273,7 +239,7 @@ cuMemsetD8Async (CUdeviceptr dst, unsigned char value, size_t size,
 
   if (!stream)
     return CUDA_ERROR_INVALID_HANDLE;
-  if (!is_device (dst, size, "cuMemsetD8Async"))
+  if (!check_device_memory (call.context, dst, size, "cuMemsetD8Async"))
     return CUDA_ERROR_INVALID_VALUE;
   return enqueue (&call, stream.get (), [=] {
     memset (reinterpret_cast<void *> (dst), value, size);
@@ -292,6 +258,10 @@ int
 cuda_on_cpu_check_range (CUdeviceptr address, size_t size)
 {
   Guard guard (driver.mutex);
+  const Allocation *allocation = find_range (driver.device_memory, address,
+      size);
 
-  return has_range (driver.device_memory, address, size);
+  return allocation && thread_state.n_contexts > 0
+      && reaches (thread_state.contexts[thread_state.n_contexts - 1],
+      allocation->context);
 }

@@ -8,6 +8,15 @@ using namespace on_cpu;
 
 static constexpr size_t USUAL_SHARED = 48 << 10;
 
+/* Of a module of that context. */
+static bool
+is_function (CUfunction function, CUcontext context)
+{
+  auto found = driver.functions.find (function);
+
+  return found != driver.functions.end () && found->second->context == context;
+}
+
 static const Kernel *
 find_kernel (const char *name)
 {
@@ -67,7 +76,7 @@ cuFuncSetAttribute (CUfunction function, CUfunction_attribute attribute,
     int value)
 {
   ENTER (call, CONTEXT);
-  if (driver.functions.count (function) == 0)
+  if (!is_function (function, call.context))
     return CUDA_ERROR_INVALID_HANDLE;
   if (attribute == CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT)
     return CUDA_SUCCESS;
@@ -105,22 +114,25 @@ check_sizes (const Launch &launch, size_t max_shared)
 
 /* A kernel's pointer is NULL, or points into memory it can reach or to its end. */
 static bool
-check_pointer (const Kernel *kernel, unsigned i, const void *value)
+check_pointer (const Kernel *kernel, unsigned i, const void *value,
+    CUcontext context)
 {
   uintptr_t address;
+  const Allocation *allocation;
 
   memcpy (&address, value, sizeof address);
-  if (address == 0 || has_range (driver.device_memory, address, 0)
-      || has_range (driver.host_memory, address, 0))
+  allocation = find_range (driver.device_memory, address, 0);
+  if (address == 0 || find_range (driver.host_memory, address, 0)
+      || (allocation && reaches (context, allocation->context)))
     return true;
-  complain ("%s: parameter %u, %p, is not in device memory", kernel->name, i,
-      (void *) address);
+  complain ("%s: parameter %u, %p, is %s", kernel->name, i, (void *) address,
+      allocation ? "memory of another context" : "not in device memory");
   return false;
 }
 
 /* Copies the parameters. */
 static bool
-take_parameters (Launch *launch, void **values)
+take_parameters (Launch *launch, void **values, CUcontext context)
 {
   const Kernel *kernel = launch->kernel;
   std::vector<size_t> offsets;
@@ -134,7 +146,7 @@ take_parameters (Launch *launch, void **values)
           kernel->n_parameters, i);
       return false;
     }
-    if (parameter.pointer && !check_pointer (kernel, i, values[i]))
+    if (parameter.pointer && !check_pointer (kernel, i, values[i], context))
       return false;
     offsets.push_back ((size + parameter.alignment - 1) / parameter.alignment
         * parameter.alignment);
@@ -158,14 +170,14 @@ cuLaunchKernel (CUfunction function, unsigned grid_x, unsigned grid_y,
   auto launch = std::make_shared<Launch> ();
   auto stream = get_stream (&call, handle, call.context);
 
-  if (!stream || driver.functions.count (function) == 0)
+  if (!stream || !is_function (function, call.context))
     return CUDA_ERROR_INVALID_HANDLE;
   launch->kernel = function->kernel;
   launch->grid_size = dim3 (grid_x, grid_y, grid_z);
   launch->block_size = dim3 (block_x, block_y, block_z);
   launch->shared_size = shared_size;
   if (extra || !check_sizes (*launch, function->max_shared)
-      || !take_parameters (launch.get (), values))
+      || !take_parameters (launch.get (), values, call.context))
     return CUDA_ERROR_INVALID_VALUE;
   return enqueue (&call, stream.get (), [=, turn = stream->number] {
     run_grid (*launch, turn, driver.options.grid);

@@ -16,7 +16,11 @@
  * Stricter than a GPU, so that mistakes show: nothing but streams, events and
  * their synchronisation orders work (cuMemFree and cuStreamDestroy do not wait,
  * the NULL stream is one among others), every call but those about devices wants
- * a current context, and a kernel's pointers must be device or pinned memory.
+ * a current context, a kernel's pointers must be device or pinned memory, and what
+ * belongs to a context is used and freed in that one alone, but for pinned memory,
+ * events that streams wait for and peers (memory of one context is copied to
+ * another by cuMemcpy3DPeerAsync). cuCtxDestroy frees what is left in the context,
+ * as CUDA does, and complains about it.
  *
  * All functions may be called from any thread.
  *
@@ -30,6 +34,10 @@
 extern "C" {
 #endif
 
+/* CUDA's; later cuda.h have another cuCtxCreate. */
+CUresult CUDAAPI cuCtxCreate_v2 (CUcontext *context, unsigned flags,
+    CUdevice device);
+
 /* The call-th driver call from now on, 1 the next, returns `code` once; 0: none.
  * cuGetErrorName and cuGetErrorString do not count. If CUDA never recovers from
  * `code` (an illegal address, say), nothing runs any more and every later call of
@@ -41,16 +49,19 @@ void cuda_on_cpu_fail_at (long call, int code);
 long cuda_on_cpu_get_calls (void);
 
 /* As a new process, but for cuInit: waits for what runs, then frees all memory,
- * streams, events, modules, graphs and contexts, and forgets all faults. */
+ * streams, events, modules, graphs, textures and contexts, and forgets all
+ * faults. */
 void cuda_on_cpu_reset (void);
 
 /* Live allocations: device memory and pinned host memory. */
 long cuda_on_cpu_get_allocations (void);
 
-/* Live streams, events, modules, graphs and executable graphs. */
+/* Live streams, events, modules, graphs, executable graphs, textures and contexts
+ * of cuCtxCreate. */
 long cuda_on_cpu_get_handles (void);
 
-/* Whether `size` bytes from `address` lie in one live device allocation. */
+/* Whether `size` bytes from `address` lie in one live device allocation, which this
+ * thread's current context reaches. */
 int cuda_on_cpu_check_range (CUdeviceptr address, size_t size);
 
 /* Puts a function into a stream as if it were a kernel; a capture records it, then

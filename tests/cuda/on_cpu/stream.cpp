@@ -173,6 +173,12 @@ cuStreamCreateWithPriority (CUstream *stream, unsigned flags, int)
 }
 
 CUresult CUDAAPI
+cuStreamCreate (CUstream *stream, unsigned flags)
+{
+  return cuStreamCreateWithPriority (stream, flags, 0);
+}
+
+CUresult CUDAAPI
 cuStreamDestroy (CUstream handle)
 {
   std::unique_ptr<Capture> capture;
@@ -237,6 +243,7 @@ cuda_on_cpu_enqueue (CUstream handle, void (*run) (void *), void *data,
 
 /* --- events --------------------------------------------------------------- */
 
+/* Only cuStreamWaitEvent takes one of another context. */
 static std::shared_ptr<CUevent_st>
 get_event (CUevent handle, CUcontext context)
 {
@@ -310,7 +317,7 @@ CUresult CUDAAPI
 cuStreamWaitEvent (CUstream stream_handle, CUevent handle, unsigned flags)
 {
   ENTER (call, CONTEXT);
-  auto event = get_event (handle, call.context);
+  auto event = driver.events.get (handle);
   auto stream = get_stream (&call, stream_handle, call.context);
 
   if (flags != 0)
@@ -381,4 +388,15 @@ cuEventElapsedTime (float *milliseconds, CUevent start, CUevent end)
   *milliseconds = (to->record->time.tv_sec - from->record->time.tv_sec) * 1e3f
       + (to->record->time.tv_nsec - from->record->time.tv_nsec) * 1e-6f;
   return CUDA_SUCCESS;
+}
+
+/* --- an older name -------------------------------------------------------- */
+
+/* Of before CUDA 4.0; GStreamer's library asks for it. */
+#undef cuStreamDestroy
+
+EXPORTED CUresult CUDAAPI
+cuStreamDestroy (CUstream handle)
+{
+  return cuStreamDestroy_v2 (handle);
 }
