@@ -49,6 +49,7 @@ dloral_cuda_memory_pool_new (GstElement * element, gint device,
       || !gst_cuda_ensure_element_context (element, device,
           (GstCudaContext **) cuda))
     return NULL;
+  gst_cuda_memory_init_once ();
   return gst_cuda_buffer_pool_new (GST_CUDA_CONTEXT_CAST (*cuda));
 }
 

@@ -211,6 +211,7 @@ main (int argc, char **argv)
   g_assert_cmpint (argc, ==, 2);
   model = argv[1];
   g_assert_true (gst_cuda_load_library ());
+  gst_cuda_memory_init_once ();
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     const Case *c = &cases[i];
     g_autofree char *path = g_strdup_printf ("/%s/%s-%s-to-%s-%s-x%d",
