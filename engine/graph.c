@@ -12,6 +12,7 @@ weight_free (gpointer pointer)
   if (w->destroy)
     w->destroy (w->data);
   g_free (w->key);
+  g_free (w->name);
   g_free (w);
 }
 

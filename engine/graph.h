@@ -32,6 +32,8 @@ struct _DloralWeight
   DloralWeightFill fill;
   gpointer data;
   GDestroyNotify destroy;
+  char *name;                   /* what is multiplied with it is called so in
+                                 * the file's scales (fp8.h); NULL: in none */
 };
 
 static inline gsize
@@ -107,6 +109,8 @@ typedef struct
   DloralTensor *src[DLORAL_MAX_SRC];
   DloralTensor *dst;
   const DloralWeight *weight, *bias;    /* bias may be NULL */
+  float input_max;              /* of conv and linear: the largest |src[0]| to
+                                 * expect where fp8 may be multiplied, else 0 */
   union
   {
     /* dst = act (src[0] * weight + bias + residual); residual is src[1] where
