@@ -34,14 +34,14 @@ parse_size (const char *text, int *width, int *height)
 static gboolean
 parse_precision (const char *text, DloralPrecision *precision)
 {
-  static const char *const names[] = { "auto", "f32", "bf16", "f16" };
+  static const char *const names[] = { "auto", "f32", "bf16", "f16", "fp8" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (g_str_equal (text, names[i])) {
       *precision = i;
       return TRUE;
     }
-  g_printerr ("bench: precision '%s': expected auto, f32, bf16 or f16\n", text);
+  g_printerr ("bench: precision '%s': expected auto, f32, bf16, f16 or fp8\n", text);
   return FALSE;
 }
 

@@ -208,7 +208,8 @@ measure (Bench *bench, const Options *o, const DloralModelParams *params,
 static gboolean
 read_options (const Options *o, Bench *bench, DloralModelParams *params)
 {
-  static const char *const precisions[] = { "auto", "f32", "bf16", "f16", NULL };
+  static const char *const precisions[] = { "auto", "f32", "bf16", "f16", "fp8",
+    NULL };
   char rest;
   int precision = 0;
 

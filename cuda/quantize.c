@@ -5,9 +5,7 @@
 #include "quantize.h"
 
 #include "e4m3.h"
-
-/* Channels of e4m3 products come in multiples of this, cuDNN says. */
-#define CHANNELS 16
+#include "engine/fp8.h"
 
 /* What came to pass while calibrating is not the largest there will ever be: other
  * scenes, prompts and strengths come. Twice that is left room for, and costs one
@@ -18,7 +16,8 @@ gboolean
 dloral_quantize_fits (const DloralDevice *device, const DloralOp *op)
 {
   return device->fp8 && op->input_max > 0 && op->src[0]->dtype == DLORAL_BF16
-      && op->src[0]->c % CHANNELS == 0 && op->dst->c % CHANNELS == 0;
+      && op->src[0]->c % DLORAL_FP8_CHANNELS == 0
+      && op->dst->c % DLORAL_FP8_CHANNELS == 0;
 }
 
 gboolean

@@ -22,6 +22,7 @@ op_free (gpointer pointer)
   DloralOp *op = pointer;
 
   g_free ((char *) op->scope);
+  g_free ((char *) op->input);
   g_free (op);
 }
 
@@ -102,6 +103,7 @@ dloral_graph_append (DloralGraph *g, const DloralOp *op)
 
   copy->scope = g_strdup (op->scope ? op->scope :
       dloral_op_kind_get_name (op->kind));
+  copy->input = g_strdup (op->input);
   g_ptr_array_add (g->ops, copy);
 }
 
@@ -207,6 +209,7 @@ dloral_op_kind_get_name (DloralOpKind kind)
     [DLORAL_OP_SHRINK] = "shrink",
     [DLORAL_OP_FROM_PICTURE] = "from_picture",
     [DLORAL_OP_TO_PICTURE] = "to_picture",
+    [DLORAL_OP_ABS_MAX] = "abs_max",
   };
 
   return names[kind];

@@ -82,6 +82,16 @@ main (int argc, char **argv)
       test->precision = precisions[p].precision;
       g_test_add_data_func_full (path, test, test_kind, g_free);
     }
+  for (int k = 0; k < DLORAL_N_FP8_CASE_KINDS; k++) {
+    const DloralCaseKind *kind = &dloral_fp8_case_kinds[k];
+    Test *test = g_new (Test, 1);
+    g_autofree char *path = g_strdup_printf ("/%s/fp8",
+        dloral_op_kind_get_name (kind->kind));
+
+    test->kind = kind;
+    test->precision = DLORAL_PRECISION_FP8;
+    g_test_add_data_func_full (path, test, test_kind, g_free);
+  }
   g_test_add_func ("/pillow", test_pillow);
   g_test_add_func ("/not-finite", test_not_finite);
   return g_test_run ();
