@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "engine/fp8.h"
 #include "observer.h"
 #include "ppm.h"
 #include "writer.h"
@@ -101,6 +102,13 @@ check_maxima (const DloralModel *model, GHashTable *maxima, GError **error)
   const char *path = dloral_safetensors_get_path (model->file);
   GHashTableIter iter;
   gpointer name, max;
+
+  if (g_hash_table_size (maxima) == 0) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT, "File '%s' has no "
+        "layer that precision fp8 could be used for: they have multiples of %d "
+        "channels", path, DLORAL_FP8_CHANNELS);
+    return FALSE;
+  }
 
   g_hash_table_iter_init (&iter, maxima);
   while (g_hash_table_iter_next (&iter, &name, &max)) {
