@@ -29,7 +29,7 @@ dloral_fp8_read (const DloralSafetensors *file, const char *name,
   float max;
 
   if (dloral_safetensors_find (file, name) == NULL) {
-    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_FILE,
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_SCALES,
         "File '%s' has no tensor '%s', which precision fp8 needs; make a file "
         "that has it: build/weights/calibrate %s -o OUTPUT FRAME.ppm…", path,
         name, path);
