@@ -1,12 +1,12 @@
-/* Precision fp8 on the stand-ins: how weights are converted, whole pictures against
- * bf16's, and devices that have none.
+/* Precision fp8 on a GPU or, with the libraries of on_cpu/ in the place of CUDA's,
+ * without one: how weights are converted, whole pictures against bf16's.
  *
  *   fp8 CALIBRATE MODEL
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "cuda/e4m3.h"
-#include "stand_ins.h"
+#include "engine/dloral.h"
 #include "tests/agreement/case.h"
 #include "tests/operators/conversions.h"
 #include "tests/weights/calibrated.h"
@@ -17,7 +17,7 @@
  * and of a random one, which has all kinds of layers and nothing that keeps
  * errors small. */
 #define MIN_PSNR 38
-#define MIN_PSNR_RANDOM 20
+#define MIN_PSNR_RANDOM 25
 
 static const char *calibrate, *default_model;
 
@@ -72,11 +72,10 @@ test_scale (void)
 #define PICTURE_SIZE ((gsize) 16 * CALIBRATED_WIDTH * CALIBRATED_HEIGHT * 3)
 
 static DloralModel *
-open_model (const char *path, DloralDeviceKind device,
-    DloralPrecision precision)
+open_model (const char *path, DloralPrecision precision)
 {
-  const DloralModelParams params = { .path = path, .device = device,
-    .precision = precision, .cuda_device_id = -1
+  const DloralModelParams params = { .path = path,
+    .device = DLORAL_DEVICE_CUDA, .precision = precision, .cuda_device_id = -1
   };
   GError *error = NULL;
   DloralModel *model = dloral_model_open (&params, &error);
@@ -87,19 +86,17 @@ open_model (const char *path, DloralDeviceKind device,
 
 /* All frames, one after the other: [CALIBRATED_FRAMES][PICTURE_SIZE]. */
 static guint8 *
-restore (const char *path, DloralPrecision precision, const char *name)
+restore (const char *path, DloralPrecision precision)
 {
   const DloralStreamParams params = { .width = CALIBRATED_WIDTH,
     .height = CALIBRATED_HEIGHT, DLORAL_STREAM_DEFAULTS
   };
-  DloralModel *model = open_model (path, DLORAL_DEVICE_CUDA, precision);
+  DloralModel *model = open_model (path, precision);
   guint8 *pictures = g_malloc (CALIBRATED_FRAMES * PICTURE_SIZE);
   GError *error = NULL;
   DloralStream *s = dloral_stream_new (model, &params, &error);
 
   g_assert_no_error (error);
-  g_assert_cmpstr (dloral_model_get_precision_name (model), ==, name);
-  g_assert_null (dloral_model_get_device_note (model));
   for (int t = 0; t < CALIBRATED_FRAMES; t++) {
     DloralFrame *f = dloral_stream_acquire (s);
 
@@ -126,20 +123,41 @@ make_folder (void)
   return folder;
 }
 
-static void
-check_pictures (const char *model, double min_psnr)
+/* Whether fp8 asked for is fp8 got; else the test is skipped. */
+static gboolean
+have_fp8 (const char *path)
 {
-  g_autofree char *folder = make_folder ();
-  g_autofree char *path = calibrated_new (calibrate, model, folder);
-  g_autofree guint8 *bf16 = restore (path, DLORAL_PRECISION_BF16, "bf16");
-  g_autofree guint8 *fp8 = restore (path, DLORAL_PRECISION_FP8, "fp8");
+  DloralModel *model = open_model (path, DLORAL_PRECISION_FP8);
+  gboolean have = g_str_equal (dloral_model_get_precision_name (model), "fp8");
+
+  g_assert_true (have == (dloral_model_get_device_note (model) == NULL));
+  dloral_model_unref (model);
+  if (!have)
+    g_test_skip ("this GPU has no fp8");
+  return have;
+}
+
+static void
+compare (const char *path, double min_psnr)
+{
+  g_autofree guint8 *bf16 = restore (path, DLORAL_PRECISION_BF16);
+  g_autofree guint8 *fp8 = restore (path, DLORAL_PRECISION_FP8);
   double psnr = agreement_psnr (bf16, fp8, CALIBRATED_FRAMES * PICTURE_SIZE);
 
   g_test_message ("fp8 against bf16: %.1f dB", psnr);
   g_assert_cmpfloat (psnr, >=, min_psnr);
   g_assert_cmpfloat (psnr, <, G_MAXDOUBLE);
+}
+
+static void
+check_pictures (const char *model, double min_psnr)
+{
+  g_autofree char *folder = make_folder ();
+  g_autofree char *path = calibrated_new (calibrate, model, folder);
+
+  if (have_fp8 (path))
+    compare (path, min_psnr);
   calibrated_remove (folder);
-  stand_ins_assert_clean ();
 }
 
 static void
@@ -157,37 +175,6 @@ test_random (void)
   check_pictures (path, MIN_PSNR_RANDOM);
 }
 
-/* --- Devices without ---------------------------------------------------------------- */
-
-static void
-check_note (const char *path, DloralDeviceKind device, const char *name)
-{
-  g_autofree char *note = g_strdup_printf ("%s: this device multiplies in no "
-      "fp8, which GPUs of compute capability 8.9 or later do", name);
-  DloralModel *model = open_model (path, device, DLORAL_PRECISION_FP8);
-
-  g_assert_cmpstr (dloral_model_get_precision_name (model), !=, "fp8");
-  g_assert_cmpstr (dloral_model_get_device_note (model), ==, note);
-  dloral_model_unref (model);
-}
-
-static void
-test_other_devices (void)
-{
-  g_autofree char *folder = NULL, *path = NULL;
-
-  if (!g_test_subprocess ()) {
-    folder = make_folder ();
-    path = calibrated_new (calibrate, default_model, folder);
-    check_note (path, DLORAL_DEVICE_CPU, "cpu");
-  }
-  if (stand_ins_enter_process ((const char *[]) { "CUDA_ON_CPU_ARCH", "86",
-              "CALIBRATED", path, NULL }))
-    check_note (g_getenv ("CALIBRATED"), DLORAL_DEVICE_CUDA, "cuda");
-  else
-    calibrated_remove (folder);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -198,6 +185,5 @@ main (int argc, char **argv)
   g_test_add_func ("/scale", test_scale);
   g_test_add_func ("/pictures/default", test_default);
   g_test_add_func ("/pictures/random", test_random);
-  g_test_add_func ("/other-devices", test_other_devices);
   return g_test_run ();
 }

@@ -249,6 +249,23 @@ test_none (void)
   g_clear_error (&error);
 }
 
+/* Whatever the CPU computes in, it says that this is not what was asked for. */
+static void
+test_cpu (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_autofree char *path = calibrated_new (calibrate, default_model, folder);
+  GError *error = NULL;
+  DloralModel *model = open_model (path, DLORAL_PRECISION_FP8, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpstr (dloral_model_get_precision_name (model), !=, "fp8");
+  g_assert_cmpstr (dloral_model_get_device_note (model), ==, "cpu: this device "
+      "multiplies in no fp8, which GPUs of compute capability 8.9 or later do");
+  dloral_model_unref (model);
+  calibrated_remove (folder);
+}
+
 /* The last scale of the file is its last four bytes. */
 static void
 test_bad (void)
@@ -289,6 +306,7 @@ main (int argc, char **argv)
   g_test_add_func ("/calibrate/refused", test_refused);
   g_test_add_func ("/calibrate/pictures", test_pictures);
   g_test_add_func ("/calibrate/none", test_none);
+  g_test_add_func ("/calibrate/cpu", test_cpu);
   g_test_add_func ("/calibrate/bad", test_bad);
   return g_test_run ();
 }
