@@ -143,7 +143,7 @@ main (int argc, char **argv)
     {"size", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sizes,
         "LQ frame size, more than once if wanted (160x90, 320x180)", "WxH"},
     {"precision", 0, 0, G_OPTION_ARG_STRING, &o.precision,
-        "auto, f32, bf16 or f16 (auto)", "NAME"},
+        "auto, f32, bf16, f16 or fp8 (auto)", "NAME"},
     {"threads", 0, 0, G_OPTION_ARG_INT, &o.params.threads,
         "threads, 0 for all cores (0)", "N"},
     {"frames", 0, 0, G_OPTION_ARG_INT, &o.params.frames,
