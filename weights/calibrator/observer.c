@@ -256,9 +256,9 @@ dloral_observe (DloralModel *model)
   observer->maxima = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
       g_free);
   *table = *model->backend;
-  table->open = NULL;           /* it is, */
-  table->plan_profile = NULL;   /* nobody asks here, */
-  table->has_fp8 = NULL;        /* and what is looked for has not been found */
+  table->open = NULL;           /* nobody asks for these three here */
+  table->plan_profile = NULL;
+  table->has_fp8 = NULL;
   table->close = close_device;
   table->get_act_dtype = get_act_dtype;
   table->compile = compile;

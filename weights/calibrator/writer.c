@@ -92,15 +92,18 @@ put_all (FILE *file, const Parts *p, GHashTable *values)
   return ok;
 }
 
-/* Beside `to`, so that it can take its name. */
-static char *
-make_part (const char *to, FILE **file)
+/* path: ends in XXXXXX, becomes the file's. */
+static FILE *
+open_part (char *path)
 {
-  char *path = g_strconcat (to, ".XXXXXX", NULL);
   int fd = g_mkstemp_full (path, O_RDWR | O_CLOEXEC, 0666);
+  FILE *file = fd < 0 ? NULL : fdopen (fd, "wb");
 
-  *file = fd < 0 ? NULL : fdopen (fd, "wb");
-  return path;
+  if (fd >= 0 && file == NULL) {
+    close (fd);
+    g_unlink (path);
+  }
+  return file;
 }
 
 static gboolean
@@ -111,27 +114,39 @@ set_errno_error (const char *to, GError **error)
   return FALSE;
 }
 
+/* Written beside `to`, so that it can take its name. */
+static gboolean
+write_parts (const Parts *p, const char *to, GHashTable *values,
+    GError **error)
+{
+  g_autofree char *path = g_strconcat (to, ".XXXXXX", NULL);
+  FILE *file = open_part (path);
+  gboolean ok;
+
+  if (file == NULL)
+    return set_errno_error (to, error);
+  ok = put_all (file, p, values) || set_errno_error (to, error);
+  if (fclose (file) != 0 && ok)
+    ok = set_errno_error (to, error);
+  if (ok && g_rename (path, to) != 0)
+    ok = set_errno_error (to, error);
+  if (!ok)
+    g_unlink (path);
+  return ok;
+}
+
 gboolean
 dloral_scales_write (const char *from, const char *to, GHashTable *values,
     GError **error)
 {
   GMappedFile *source = g_mapped_file_new (from, FALSE, error);
-  g_autofree char *part = NULL;
-  FILE *file;
   gboolean ok;
   Parts p;
 
   if (source == NULL)
     return FALSE;
   p = take_apart (source);
-  part = make_part (to, &file);
-  ok = (file && put_all (file, &p, values)) || set_errno_error (to, error);
-  if (file && fclose (file) != 0 && ok)
-    ok = set_errno_error (to, error);
-  if (ok && g_rename (part, to) != 0)
-    ok = set_errno_error (to, error);
-  if (file && !ok)
-    g_unlink (part);
+  ok = write_parts (&p, to, values, error);
   g_mapped_file_unref (source);
   return ok;
 }
