@@ -34,14 +34,14 @@ parse_size (const char *text, int *width, int *height)
 static gboolean
 parse_precision (const char *text, DloralPrecision *precision)
 {
-  static const char *const names[] = { "auto", "f32", "bf16", "f16" };
+  static const char *const names[] = { "auto", "f32", "bf16", "f16", "fp8" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (g_str_equal (text, names[i])) {
       *precision = i;
       return TRUE;
     }
-  g_printerr ("bench: precision '%s': expected auto, f32, bf16 or f16\n", text);
+  g_printerr ("bench: precision '%s': expected auto, f32, bf16, f16 or fp8\n", text);
   return FALSE;
 }
 
@@ -143,7 +143,7 @@ main (int argc, char **argv)
     {"size", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sizes,
         "LQ frame size, more than once if wanted (160x90, 320x180)", "WxH"},
     {"precision", 0, 0, G_OPTION_ARG_STRING, &o.precision,
-        "auto, f32, bf16 or f16 (auto)", "NAME"},
+        "auto, f32, bf16, f16 or fp8 (auto)", "NAME"},
     {"threads", 0, 0, G_OPTION_ARG_INT, &o.params.threads,
         "threads, 0 for all cores (0)", "N"},
     {"frames", 0, 0, G_OPTION_ARG_INT, &o.params.frames,

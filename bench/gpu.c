@@ -208,7 +208,8 @@ measure (Bench *bench, const Options *o, const DloralModelParams *params,
 static gboolean
 read_options (const Options *o, Bench *bench, DloralModelParams *params)
 {
-  static const char *const precisions[] = { "auto", "f32", "bf16", "f16", NULL };
+  static const char *const precisions[] = { "auto", "f32", "bf16", "f16", "fp8",
+    NULL };
   char rest;
   int precision = 0;
 
@@ -272,7 +273,7 @@ main (int argc, char **argv)
     {"size", 0, 0, G_OPTION_ARG_STRING, &o.size, "LQ frame size", "WxH"},
     {"vae", 0, 0, G_OPTION_ARG_STRING, &o.vae, "full or tiny (full)", "NAME"},
     {"precision", 0, 0, G_OPTION_ARG_STRING, &o.precision,
-        "auto, f32, bf16 or f16 (auto)", "NAME"},
+        "auto, f32, bf16, f16 or fp8 (auto)", "NAME"},
     {"depth", 0, 0, G_OPTION_ARG_INT, &o.depth,
         "frames in flight, after one at a time (3)", "N"},
     {"frames", 0, 0, G_OPTION_ARG_INT, &o.frames,

@@ -44,6 +44,7 @@ static const DloralCpuOpNew constructors[DLORAL_N_OPS] = {
   [DLORAL_OP_SHRINK] = dloral_cpu_shrink_new,
   [DLORAL_OP_FROM_PICTURE] = dloral_cpu_from_picture_new,
   [DLORAL_OP_TO_PICTURE] = dloral_cpu_to_picture_new,
+  [DLORAL_OP_ABS_MAX] = dloral_cpu_abs_max_new,
 };
 
 /* --- Device --------------------------------------------------------------- */

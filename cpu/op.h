@@ -53,7 +53,8 @@ DloralCpuOp *dloral_cpu_layer_norm_new (DloralDevice *, const DloralOp *,
 
 /* Ours, what oneDNN lacks: group_norm.c, resize.c (resize, pool, concat),
  * warp.c, tiles.c, retrieval.c, video.c (unpack, pack), picture.c (upsample,
- * shrink, from_picture), to_picture.c. Loops over pixels come from kernels.h. */
+ * shrink, from_picture), to_picture.c, abs_max.c. Loops over pixels come from
+ * kernels.h. */
 DloralCpuOp *dloral_cpu_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCpuOp *dloral_cpu_resize_new (DloralDevice *, const DloralOp *, GError **);
@@ -72,6 +73,8 @@ DloralCpuOp *dloral_cpu_shrink_new (DloralDevice *, const DloralOp *, GError **)
 DloralCpuOp *dloral_cpu_from_picture_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCpuOp *dloral_cpu_to_picture_new (DloralDevice *, const DloralOp *,
+    GError **);
+DloralCpuOp *dloral_cpu_abs_max_new (DloralDevice *, const DloralOp *,
     GError **);
 
 G_END_DECLS

@@ -12,6 +12,12 @@ cuda_get_act_dtype (DloralDevice *device)
   return device->act_dtype;
 }
 
+static gboolean
+cuda_has_fp8 (DloralDevice *device)
+{
+  return device->fp8;
+}
+
 /* --- Memory --------------------------------------------------------------------- */
 
 static gpointer
@@ -61,6 +67,7 @@ const DloralBackend dloral_cuda_backend = {
   .open = dloral_device_open,
   .close = dloral_device_close,
   .get_act_dtype = cuda_get_act_dtype,
+  .has_fp8 = cuda_has_fp8,
   .compile = dloral_cuda_compile,
   .plan_free = dloral_cuda_plan_free,
   .plan_get_arena_size = dloral_cuda_plan_get_arena_size,

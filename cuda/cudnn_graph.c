@@ -100,7 +100,8 @@ static cudnnDataType_t
 get_data_type (DloralDtype dtype)
 {
   return dtype == DLORAL_F32 ? CUDNN_DATA_FLOAT :
-      dtype == DLORAL_F16 ? CUDNN_DATA_HALF : CUDNN_DATA_BFLOAT16;
+      dtype == DLORAL_F16 ? CUDNN_DATA_HALF :
+      dtype == DLORAL_E4M3 ? CUDNN_DATA_FP8_E4M3 : CUDNN_DATA_BFLOAT16;
 }
 
 /* Bytes from a tensor's first element to behind its last. */

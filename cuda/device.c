@@ -46,10 +46,11 @@ get_attribute (const DloralDevice *device, int *value,
 }
 
 static gboolean
-find_device (DloralDevice *device, int ordinal, GError **error)
+find_device (DloralDevice *device, const DloralDeviceParams *params,
+    GError **error)
 {
   const DloralDriver *driver = device->driver;
-  int n = 0, major = 0, minor = 0;
+  int n = 0, major = 0, minor = 0, ordinal = params->ordinal;
 
   if (!DLORAL_DRIVER_CALL (driver, error, cuDeviceGetCount, &n))
     return FALSE;
@@ -71,6 +72,7 @@ find_device (DloralDevice *device, int ordinal, GError **error)
           CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, error))
     return FALSE;
   device->arch = 10 * major + minor;
+  device->fp8 = params->precision == DLORAL_PRECISION_FP8 && device->arch >= 89;
   if (device->arch >= 80)
     return TRUE;
   g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE, "cuda: %s has compute "
@@ -122,7 +124,7 @@ dloral_device_open (const DloralDeviceParams *params, GError **error)
   device->weights = dloral_cuda_weights_new (driver);
   device->act_dtype = params->precision == DLORAL_PRECISION_F32 ? DLORAL_F32 :
       params->precision == DLORAL_PRECISION_F16 ? DLORAL_F16 : DLORAL_BF16;
-  if (find_device (device, params->ordinal, error)
+  if (find_device (device, params, error)
       && DLORAL_DRIVER_CALL (driver, error, cuDevicePrimaryCtxRetain,
           &device->context, device->ordinal)
       && dloral_device_enter (device, error)

@@ -20,6 +20,7 @@ struct _DloralDevice
   int n_multiprocessors;
   int max_shared;               /* bytes a block may ask for */
   DloralDtype act_dtype;
+  gboolean fp8;                 /* products in e4m3 where a graph has scales */
   GPtrArray *modules;           /* CUmodule, one a .cu file */
   GMutex lock;
   GHashTable *shared_allowed;   /* CUfunction → bytes; under the lock */

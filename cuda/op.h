@@ -78,7 +78,7 @@ DloralCudaOp *dloral_cuda_attention_new (DloralDevice *, const DloralOp *,
 
 /* Own kernels: group_norm.c, layer_norm.c, resize.c (resize, pool, concat),
  * tiles.c (crop, paste), warp.c, retrieval.c, video.c (unpack, pack), picture.c
- * (upsample, shrink, from_picture), to_picture.c. */
+ * (upsample, shrink, from_picture), to_picture.c, abs_max.c. */
 DloralCudaOp *dloral_cuda_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_layer_norm_new (DloralDevice *, const DloralOp *,
@@ -104,6 +104,8 @@ DloralCudaOp *dloral_cuda_shrink_new (DloralDevice *, const DloralOp *,
 DloralCudaOp *dloral_cuda_from_picture_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_to_picture_new (DloralDevice *, const DloralOp *,
+    GError **);
+DloralCudaOp *dloral_cuda_abs_max_new (DloralDevice *, const DloralOp *,
     GError **);
 
 /* Attention where cuDNN has none (f32, causal, odd widths): flash.c. */

@@ -52,6 +52,7 @@ static const DloralCudaOpNew constructors[DLORAL_N_OPS] = {
   [DLORAL_OP_SHRINK] = dloral_cuda_shrink_new,
   [DLORAL_OP_FROM_PICTURE] = dloral_cuda_from_picture_new,
   [DLORAL_OP_TO_PICTURE] = dloral_cuda_to_picture_new,
+  [DLORAL_OP_ABS_MAX] = dloral_cuda_abs_max_new,
 };
 
 /* --- Compiling ------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #include "product.h"
 
 #include "epilogue.h"
+#include "quantize.h"
 
 #define MAX_HALVES 2
 #define ALIGNMENT 256           /* of the parts of the scratch memory */
@@ -13,6 +14,7 @@
 typedef enum
 {
   X, W, BIAS = W + MAX_HALVES, RESIDUAL = BIAS + MAX_HALVES, Y,
+  DESCALE,
   N_ROLES
 } Role;
 
@@ -27,6 +29,8 @@ typedef struct
   gint64 uids[N_ROLES];         /* 0: the plan has none */
   gboolean converts;            /* x to `type`, into the scratch memory */
   DloralEpilogue convert;
+  DloralQuantize quantize;      /* in its place where `type` is E4M3 */
+  float descale;                /* of products in E4M3 */
   gboolean fused;               /* else into the scratch memory, and then: */
   DloralEpilogue epilogue;
   gsize raw_offset, workspace_offset;   /* in the scratch memory */
@@ -53,6 +57,7 @@ typedef struct
   DloralCudnnGraph *g;
   DloralDtype y_type;
   int n_left;                   /* operations after the product */
+  DloralCudnnTensor *descale;   /* of E4M3, or NULL */
 } Build;
 
 static DloralCudnnTensor *
@@ -65,6 +70,17 @@ add_tensor (Build *b, const DloralShape *shape, DloralDtype dtype, int role)
   if (role >= 0)
     b->self->uids[role] = dloral_cudnn_tensor_get_uid (t);
   return t;
+}
+
+/* What makes of the product of scaled operands the one of what they stand for. */
+static void
+add_descale (Build *b)
+{
+  const gint64 ones[] = { 1, 1, 1, 1 };
+
+  b->descale = dloral_cudnn_tensor (b->g, b->self->product.y.rank, ones, ones,
+      DLORAL_F32, DLORAL_CUDNN_SCALAR);
+  b->self->uids[DESCALE] = dloral_cudnn_tensor_get_uid (b->descale);
 }
 
 /* The result of the next operation: nowhere, or of the last one the result. */
@@ -97,6 +113,8 @@ multiply (Build *b, DloralCudnnTensor *x, int half)
     dloral_cudnn_conv (b->g, x, w, y, &p->geometry);
   else
     dloral_cudnn_matmul (b->g, x, w, y);
+  if (b->descale)
+    y = apply (b, CUDNN_POINTWISE_MUL, y, b->descale);
   if (b->n_left > 0 && self->base.op->bias)
     y = apply (b, CUDNN_POINTWISE_ADD, y, add_tensor (b, &p->bias, DLORAL_F32,
             BIAS + half));
@@ -144,6 +162,10 @@ build_fused (Build *b)
   b->y_type = op->dst->dtype;
   b->n_left = (op->bias != NULL) * p->halves + (get_residual (op) != NULL)
       + (p->act != DLORAL_ACT_NONE) + 2 * (p->halves - 1);
+  if (b->self->type == DLORAL_E4M3) {
+    add_descale (b);
+    b->n_left += p->halves;
+  }
   first = multiply (b, x, 0);
   if (p->halves > 1) {
     DloralCudnnTensor *gate = multiply (b, x, 1);
@@ -166,7 +188,7 @@ static DloralCudnnPlan *
 make_plan (Product *self, gboolean fused, DloralDtype y_type, GError **error)
 {
   Build b = { self, dloral_cudnn_graph_new (self->base.device->cudnn,
-        self->type == DLORAL_F32), y_type, 0 };
+        self->type == DLORAL_F32), y_type, 0, NULL };
 
   for (int i = 0; i < N_ROLES; i++)
     self->uids[i] = 0;
@@ -237,14 +259,26 @@ is_aligned (const Product *self)
 
 /* QUICK_GELU is not among cuDNN's, and comes in text encoders only. */
 static gboolean
-choose (Product *self, GError **error)
+choose_fused (Product *self, DloralDtype type)
 {
+  self->type = type;
+  if (self->product.act != DLORAL_ACT_QUICK_GELU && is_aligned (self))
+    self->plan = make_plan (self, TRUE, self->base.op->dst->dtype, NULL);
+  self->fused = self->plan != NULL;
+  return self->fused;
+}
+
+/* The type that is multiplied: E4M3 where cuDNN does it all at once; else what is
+ * stored in the device's own type is multiplied in it, f32 graphs in f32. */
+static void
+choose (Product *self)
+{
+  DloralDevice *device = self->base.device;
   const DloralOp *op = self->base.op;
 
-  if (self->product.act != DLORAL_ACT_QUICK_GELU && is_aligned (self))
-    self->plan = make_plan (self, TRUE, op->dst->dtype, NULL);
-  self->fused = self->plan != NULL;
-  return self->fused || make_raw_plan (self, error);
+  if (!dloral_quantize_fits (device, op) || !choose_fused (self, DLORAL_E4M3))
+    choose_fused (self, op->src[0]->dtype == DLORAL_F32
+        && op->dst->dtype == DLORAL_F32 ? DLORAL_F32 : device->act_dtype);
 }
 
 /* --- The operator -------------------------------------------------------------- */
@@ -275,6 +309,7 @@ collect (const Product *self, const DloralCudaRun *run, CUdeviceptr x,
         get_residual (op)) : 0,
     [Y] = self->fused ? dloral_cuda_get_data (run, op->dst) :
         run->scratch + self->raw_offset,
+    [DESCALE] = (CUdeviceptr) &self->descale,
   };
   int n = 0;
 
@@ -284,6 +319,21 @@ collect (const Product *self, const DloralCudaRun *run, CUdeviceptr x,
       addresses[n++] = (gpointer) all[i];
     }
   return n;
+}
+
+/* The source in the type that is multiplied. */
+static gboolean
+convert (const Product *self, const DloralCudaRun *run, CUdeviceptr *x,
+    GError **error)
+{
+  CUdeviceptr from = *x;
+
+  if (!self->converts)
+    return TRUE;
+  *x = run->scratch;
+  return self->type == DLORAL_E4M3 ?
+      dloral_quantize_launch (&self->quantize, run, from, *x, error) :
+      dloral_epilogue_launch (&self->convert, run, from, 0, 0, *x, error);
 }
 
 static gboolean
@@ -296,12 +346,8 @@ product_launch (DloralCudaOp *base, const DloralCudaRun *run, GError **error)
   gpointer addresses[N_ROLES];
   int n;
 
-  if (self->converts) {
-    if (!dloral_epilogue_launch (&self->convert, run, x, 0, 0, run->scratch,
-            error))
-      return FALSE;
-    x = run->scratch;
-  }
+  if (!convert (self, run, &x, error))
+    return FALSE;
   n = collect (self, run, x, uids, addresses);
   if (!dloral_cudnn_plan_run (self->plan, run->cudnn, n, uids, addresses,
           (gpointer) (run->scratch + self->workspace_offset), error))
@@ -319,38 +365,56 @@ align (gsize size)
 }
 
 static gboolean
-prepare (Product *self, GError **error)
+prepare_source (Product *self, GError **error)
 {
   DloralDevice *device = self->base.device;
-  const DloralOp *op = self->base.op;
-  const DloralTensor *x = op->src[0];
+  const DloralTensor *x = self->base.op->src[0];
 
   self->converts = x->dtype != self->type;
-  if (self->converts) {
-    if (!dloral_epilogue_init (&self->convert, device, get_rows (x), x->c,
-            x->dtype, -1, self->type, DLORAL_ACT_NONE, FALSE, FALSE, error))
-      return FALSE;
-    self->base.scratch_size = align (get_rows (x) * x->c
-        * dloral_dtype_size (self->type));
-  }
-  if (!choose (self, error))
+  if (!self->converts)
+    return TRUE;
+  self->base.scratch_size = align (get_rows (x) * x->c
+      * dloral_dtype_size (self->type));
+  return self->type == DLORAL_E4M3 ?
+      dloral_quantize_init (&self->quantize, device, self->base.op, error) :
+      dloral_epilogue_init (&self->convert, device, get_rows (x), x->c,
+      x->dtype, -1, self->type, DLORAL_ACT_NONE, FALSE, FALSE, error);
+}
+
+static gboolean
+prepare_weights (Product *self, GError **error)
+{
+  DloralCudaWeights *weights = self->base.device->weights;
+  const DloralOp *op = self->base.op;
+
+  self->weight = dloral_cuda_weights_get (weights, op->weight, self->type,
+      DLORAL_LAYOUT_OHWI, error);
+  if (self->weight && op->bias)
+    self->bias = dloral_cuda_weights_get (weights, op->bias, DLORAL_F32,
+        DLORAL_LAYOUT_OIHW, error);
+  if (self->weight && self->type == DLORAL_E4M3)
+    self->descale = 1 / (self->quantize.params.scale
+        * dloral_cuda_weights_get_scale (weights, self->weight));
+  return self->weight && (self->bias || op->bias == NULL);
+}
+
+static gboolean
+prepare (Product *self, GError **error)
+{
+  choose (self);
+  if (!prepare_source (self, error)
+      || (!self->fused && !make_raw_plan (self, error)))
     return FALSE;
   self->workspace_offset = align (self->base.scratch_size);
   self->base.scratch_size = self->workspace_offset
       + dloral_cudnn_plan_get_workspace (self->plan);
-  self->weight = dloral_cuda_weights_get (device->weights, op->weight,
-      self->type, DLORAL_LAYOUT_OHWI, error);
-  if (self->weight && op->bias)
-    self->bias = dloral_cuda_weights_get (device->weights, op->bias,
-        DLORAL_F32, DLORAL_LAYOUT_OIHW, error);
-  self->base.how = g_strdup_printf ("%s %s",
+  self->base.how = g_strdup_printf ("%s %s%s",
       dloral_cudnn_plan_describe (self->plan),
-      self->fused ? "fused" : "+ own");
-  return self->weight && (self->bias || op->bias == NULL);
+      self->fused ? "fused" : "+ own",
+      self->type == DLORAL_E4M3 ? " e4m3" : "");
+  return prepare_weights (self, error);
 }
 
-/* What is stored in the device's own type is multiplied in it, f32 graphs in
- * f32. */
 DloralCudaOp *
 dloral_product_new (DloralDevice *device, const DloralOp *op,
     const DloralProduct *product, GError **error)
@@ -363,8 +427,6 @@ dloral_product_new (DloralDevice *device, const DloralOp *op,
   self->base.launch = product_launch;
   self->base.free = product_free;
   self->product = *product;
-  self->type = op->src[0]->dtype == DLORAL_F32 && op->dst->dtype == DLORAL_F32
-      ? DLORAL_F32 : device->act_dtype;
   if (prepare (self, error))
     return &self->base;
   g_free (self->base.how);

@@ -4,12 +4,15 @@
  */
 #include "weights.h"
 
+#include "e4m3.h"
+
 #include <string.h>
 
 typedef struct
 {
   char *key;                    /* with type and layout; owned */
   CUdeviceptr memory;
+  float scale;                  /* that values were multiplied with */
   int references;
 } Packed;
 
@@ -81,12 +84,31 @@ put (gpointer dst, gsize at, DloralDtype dtype, float x)
     ((float *) dst)[at] = x;
   else if (dtype == DLORAL_F16)
     ((_Float16 *) dst)[at] = (_Float16) x;
+  else if (dtype == DLORAL_E4M3)
+    ((guint8 *) dst)[at] = dloral_e4m3_from_float (x);
   else
     ((guint16 *) dst)[at] = to_bf16 (x);
 }
 
+/* Into the range of e4m3; of other types nothing is changed. */
+static float
+scale_values (float *values, gsize n, DloralDtype dtype)
+{
+  float max = 0, scale;
+
+  if (dtype != DLORAL_E4M3)
+    return 1;
+  for (gsize i = 0; i < n; i++)
+    max = fmaxf (max, fabsf (values[i]));
+  scale = dloral_e4m3_get_scale (max);
+  for (gsize i = 0; i < n; i++)
+    values[i] *= scale;
+  return scale;
+}
+
 static gpointer
-pack (const DloralWeight *w, DloralDtype dtype, DloralLayout layout)
+pack (const DloralWeight *w, DloralDtype dtype, DloralLayout layout,
+    float *scale)
 {
   gsize n = dloral_weight_get_length (w);
   float *values = g_new (float, n);
@@ -94,6 +116,7 @@ pack (const DloralWeight *w, DloralDtype dtype, DloralLayout layout)
   gpointer packed;
 
   w->fill (w, values);
+  *scale = scale_values (values, n, dtype);
   if (dtype == DLORAL_F32 && (layout == DLORAL_LAYOUT_OIHW || area == 1))
     return values;
   packed = g_malloc (n * dloral_dtype_size (dtype));
@@ -109,22 +132,22 @@ pack (const DloralWeight *w, DloralDtype dtype, DloralLayout layout)
 /* Copies in the legacy stream of the context and waits: nothing of it is on the
  * way when the host's memory goes. */
 static gboolean
-upload (DloralCudaWeights *w, CUdeviceptr *memory, const DloralWeight *weight,
+upload (DloralCudaWeights *w, Packed *to, const DloralWeight *weight,
     DloralDtype dtype, DloralLayout layout, GError **error)
 {
   gsize size = dloral_weight_get_length (weight) * dloral_dtype_size (dtype);
   gpointer packed;
   gboolean ok;
 
-  if (!dloral_driver_alloc (w->driver, memory, size, error))
+  if (!dloral_driver_alloc (w->driver, &to->memory, size, error))
     return FALSE;
-  packed = pack (weight, dtype, layout);
-  ok = DLORAL_DRIVER_CALL (w->driver, error, cuMemcpyHtoDAsync, *memory,
+  packed = pack (weight, dtype, layout, &to->scale);
+  ok = DLORAL_DRIVER_CALL (w->driver, error, cuMemcpyHtoDAsync, to->memory,
       packed, size, NULL) && DLORAL_DRIVER_CALL (w->driver, error,
       cuStreamSynchronize, NULL);
   g_free (packed);
   if (!ok)
-    w->driver->cuMemFree (*memory);
+    w->driver->cuMemFree (to->memory);
   return ok;
 }
 
@@ -134,16 +157,14 @@ static Packed *
 add (DloralCudaWeights *w, char *key, const DloralWeight *weight,
     DloralDtype dtype, DloralLayout layout, GError **error)
 {
-  CUdeviceptr memory;
-  Packed *packed;
+  Packed new = { 0 }, *packed;
 
-  if (!upload (w, &memory, weight, dtype, layout, error))
+  if (!upload (w, &new, weight, dtype, layout, error))
     return NULL;
-  packed = g_new0 (Packed, 1);
+  packed = g_memdup2 (&new, sizeof new);
   packed->key = g_strdup (key);
-  packed->memory = memory;
   g_hash_table_insert (w->by_key, packed->key, packed);
-  g_hash_table_insert (w->by_memory, (gpointer) memory, packed);
+  g_hash_table_insert (w->by_memory, (gpointer) packed->memory, packed);
   return packed;
 }
 
@@ -163,6 +184,19 @@ dloral_cuda_weights_get (DloralCudaWeights *w, const DloralWeight *weight,
     packed->references++;
   g_mutex_unlock (&w->lock);
   return packed ? packed->memory : 0;
+}
+
+float
+dloral_cuda_weights_get_scale (DloralCudaWeights *w, CUdeviceptr memory)
+{
+  const Packed *packed;
+  float scale;
+
+  g_mutex_lock (&w->lock);
+  packed = g_hash_table_lookup (w->by_memory, (gpointer) memory);
+  scale = packed->scale;
+  g_mutex_unlock (&w->lock);
+  return scale;
 }
 
 void

@@ -27,6 +27,11 @@ CUdeviceptr dloral_cuda_weights_get (DloralCudaWeights * weights,
     const DloralWeight * weight, DloralDtype dtype, DloralLayout layout,
     GError ** error);
 
+/* What the values of a weight that is referred to were multiplied with: 1, but for
+ * E4M3. */
+float dloral_cuda_weights_get_scale (DloralCudaWeights * weights,
+    CUdeviceptr packed);
+
 /* Gives a reference back; 0 is ignored. */
 void dloral_cuda_weights_release (DloralCudaWeights * weights,
     CUdeviceptr packed);

@@ -48,6 +48,10 @@ struct _DloralBackend
   /* The activation type graphs must be built with on this device. */
   DloralDtype (*get_act_dtype) (DloralDevice * device);
 
+  /* Whether the device multiplies in fp8 where a graph says what is needed for it
+   * and this is the precision it was opened with; NULL: never. */
+  gboolean (*has_fp8) (DloralDevice * device);
+
   /* Packs weights (reusing those of equal key), chooses implementations. The
    * graph must be planned and outlive the plan. */
   DloralPlan *(*compile) (DloralDevice * device, const DloralGraph * graph,

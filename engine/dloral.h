@@ -50,12 +50,14 @@ gboolean dloral_model_has_text_encoder (const DloralModel * model);
 
 /* Owned by the model. */
 const DloralConfig *dloral_model_get_config (const DloralModel * model);
-/* "cpu"; and the type it computes in ("f32", "bf16", "f16"). Static strings. */
+/* "cpu"; and the type it computes in ("f32", "bf16", "f16", "fp8"). Static
+ * strings. */
 const char *dloral_model_get_device_name (const DloralModel * model);
 const char *dloral_model_get_precision_name (const DloralModel * model);
 
-/* With DLORAL_DEVICE_AUTO: why a better device than this is not used, a sentence;
- * NULL if there is nothing to say. Owned by the model. */
+/* With DLORAL_DEVICE_AUTO: why a better device than this is not used; else, with
+ * DLORAL_PRECISION_FP8: that this one has none. A sentence; NULL if there is
+ * nothing to say. Owned by the model. */
 const char *dloral_model_get_device_note (const DloralModel * model);
 
 /* --- Stream: one video of one size --------------------------------------- */

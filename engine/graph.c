@@ -12,6 +12,7 @@ weight_free (gpointer pointer)
   if (w->destroy)
     w->destroy (w->data);
   g_free (w->key);
+  g_free (w->name);
   g_free (w);
 }
 
@@ -21,6 +22,7 @@ op_free (gpointer pointer)
   DloralOp *op = pointer;
 
   g_free ((char *) op->scope);
+  g_free ((char *) op->input);
   g_free (op);
 }
 
@@ -101,6 +103,7 @@ dloral_graph_append (DloralGraph *g, const DloralOp *op)
 
   copy->scope = g_strdup (op->scope ? op->scope :
       dloral_op_kind_get_name (op->kind));
+  copy->input = g_strdup (op->input);
   g_ptr_array_add (g->ops, copy);
 }
 
@@ -208,6 +211,7 @@ dloral_op_kind_get_name (DloralOpKind kind)
     [DLORAL_OP_SHRINK] = "shrink",
     [DLORAL_OP_FROM_PICTURE] = "from_picture",
     [DLORAL_OP_TO_PICTURE] = "to_picture",
+    [DLORAL_OP_ABS_MAX] = "abs_max",
   };
 
   return names[kind];

@@ -33,6 +33,8 @@ struct _DloralWeight
   DloralWeightFill fill;
   gpointer data;
   GDestroyNotify destroy;
+  char *name;                   /* in the model file (fp8.h); NULL: not as it
+                                 * stands there */
 };
 
 static inline gsize
@@ -88,6 +90,9 @@ typedef enum
   DLORAL_OP_SHRINK,
   DLORAL_OP_FROM_PICTURE,
   DLORAL_OP_TO_PICTURE,
+  DLORAL_OP_ABS_MAX,            /* dst, f32 [1][1][1] = the largest |src[0]|, of
+                                 * activation type or F32; not a number where
+                                 * one of them is none */
   DLORAL_N_OPS
 } DloralOpKind;
 
@@ -110,6 +115,10 @@ typedef struct
   DloralTensor *src[DLORAL_MAX_SRC];
   DloralTensor *dst;
   const DloralWeight *weight, *bias;    /* bias may be NULL */
+  /* Of conv and linear, where fp8 may be multiplied: the name of the largest
+   * |src[0]| to expect (owned; else NULL), and that (0: not known). */
+  const char *input;
+  float input_max;
   union
   {
     /* dst = act (src[0] * weight + bias + residual); residual is src[1] where
@@ -230,7 +239,7 @@ DloralTensor *dloral_graph_tensor (DloralGraph * g, int h, int w, int c,
 /* Takes ownership of a weight (all fields but `key` by value). */
 const DloralWeight *dloral_graph_weight (DloralGraph * g, DloralWeight weight);
 
-/* Appends an operator; copies *op (scope too). */
+/* Appends an operator; copies *op (scope and input too). */
 void dloral_graph_append (DloralGraph * g, const DloralOp * op);
 
 /* Gives each unbound tensor its place: two tensors share bytes only when

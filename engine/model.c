@@ -43,6 +43,22 @@ is_of_kind (const DloralBackend *backend, DloralDeviceKind kind)
       kind == DLORAL_DEVICE_CPU ? "cpu" : "cuda");
 }
 
+static gboolean
+has_fp8 (const DloralModel *model)
+{
+  return model->backend->has_fp8 && model->backend->has_fp8 (model->device);
+}
+
+/* A sentence where fp8 was asked for and there is none, else NULL. */
+static char *
+describe_missing_fp8 (const DloralModel *model)
+{
+  if (model->params.precision != DLORAL_PRECISION_FP8 || has_fp8 (model))
+    return NULL;
+  return g_strdup_printf ("%s: this device multiplies in no fp8, which GPUs of "
+      "compute capability 8.9 or later do", model->backend->name);
+}
+
 /* Opens the best device of the kind that can be opened. The first refusal is what
  * is told: of the best one. */
 static gboolean
@@ -58,7 +74,8 @@ open_device (DloralModel *model, GError **error)
         first ? NULL : &first);
   }
   if (model->device) {
-    model->device_note = first ? g_strdup (first->message) : NULL;
+    model->device_note = first ? g_strdup (first->message) :
+        describe_missing_fp8 (model);
     g_clear_error (&first);
   } else if (first) {
     g_propagate_error (error, first);
@@ -204,6 +221,8 @@ dloral_model_get_device_name (const DloralModel *model)
 const char *
 dloral_model_get_precision_name (const DloralModel *model)
 {
+  if (has_fp8 (model))
+    return "fp8";
   switch (model->backend->get_act_dtype (model->device)) {
     case DLORAL_BF16:
       return "bf16";

@@ -27,6 +27,8 @@ typedef enum
   DLORAL_ERROR_NOT_FOUND,       /* no such file, or it cannot be read */
   DLORAL_ERROR_FILE,            /* the file is not what it should be */
   DLORAL_ERROR_CONFIG,          /* the config asks for the impossible */
+  DLORAL_ERROR_SCALES,          /* the file has no scales, which the precision
+                                 * needs */
   DLORAL_ERROR_MEMORY,          /* not enough memory */
   DLORAL_ERROR_DEVICE,          /* the device or its library failed */
   DLORAL_ERROR_DEVICE_LOST,     /* likewise, for as long as the process lives */

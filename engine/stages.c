@@ -106,8 +106,10 @@ dloral_stage_builder_new (const DloralModel *model, const char *name)
 {
   DloralGraph *g = dloral_graph_new (name,
       model->backend->get_act_dtype (model->device));
+  DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
 
-  return dloral_builder_new (g, model->file, &model->config);
+  b->fp8 = model->params.precision == DLORAL_PRECISION_FP8;
+  return b;
 }
 
 DloralGraph *

@@ -15,6 +15,8 @@ typedef enum
   DLORAL_F32,
   DLORAL_F16,
   DLORAL_BF16,
+  DLORAL_E4M3,                  /* 8 bits, 4 of them exponent, the largest 448:
+                                 * operands of products, never a tensor's type */
 } DloralDtype;
 
 /* Precision a user asks for. Sums, statistics, flow, latents and softmax are
@@ -26,6 +28,9 @@ typedef enum
   DLORAL_PRECISION_F32,
   DLORAL_PRECISION_BF16,        /* f32 where the device has no bf16 */
   DLORAL_PRECISION_F16,         /* likewise */
+  DLORAL_PRECISION_FP8,         /* bf16, and products in e4m3 where the model file
+                                 * has scales for them; bf16 where the device has
+                                 * no such products */
 } DloralPrecision;
 
 /* Correction of the result's colours against the upsampled input. */
@@ -48,7 +53,8 @@ typedef enum
 static inline gsize
 dloral_dtype_size (DloralDtype dtype)
 {
-  return dtype == DLORAL_U8 ? 1 : dtype == DLORAL_F32 ? 4 : 2;
+  return dtype == DLORAL_U8 || dtype == DLORAL_E4M3 ? 1 :
+      dtype == DLORAL_F32 ? 4 : 2;
 }
 
 G_END_DECLS

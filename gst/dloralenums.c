@@ -33,6 +33,9 @@ gst_dloral_precision_get_type (void)
     {DLORAL_PRECISION_BF16, "bfloat16, or f32 where the device has none",
         "bf16"},
     {DLORAL_PRECISION_F16, "16-bit floating point, likewise", "f16"},
+    {DLORAL_PRECISION_FP8,
+        "8-bit products on GPUs that have them, of calibrated models; else bf16",
+        "fp8"},
     {0, NULL, NULL}
   };
 

@@ -125,6 +125,10 @@ dloral_loader_describe_failure (const gchar * path, const GError * error)
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE)
       || g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_DEVICE_LOST))
     return g_strdup_printf ("The device cannot run the model \"%s\".", path);
+  if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_SCALES))
+    return g_strdup_printf ("The model \"%s\" is not calibrated. Calibrate it "
+        "with build/weights/calibrate, or set the property \"precision\" to "
+        "\"bf16\".", path);
   if (g_error_matches (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT))
     return g_strdup_printf ("The model \"%s\" has no tiny coder. Set the "
         "property \"vae\" to \"full\", or give a model file that has one.",

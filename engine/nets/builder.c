@@ -4,6 +4,8 @@
  */
 #include "builder.h"
 
+#include "engine/fp8.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -119,7 +121,9 @@ dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
   return dloral_graph_weight (b->g, (DloralWeight) {
       .key = g_string_free (key, FALSE),
       .o = o, .i = n, .kh = kh, .kw = kw,
-      .fill = fill_from_file, .data = s, .destroy = g_free });
+      .fill = fill_from_file, .data = s, .destroy = g_free,
+      .name = n == i ? g_strdup (name) :
+          g_strdup_printf ("%s[%d:%d]", name, first, first + n) });
 }
 
 const DloralWeight *
@@ -150,7 +154,8 @@ dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
   return dloral_graph_weight (b->g, (DloralWeight) {
       .key = g_string_free (key, FALSE),
       .o = n_names * o, .i = i, .kh = 1, .kw = 1,
-      .fill = fill_from_file, .data = s, .destroy = g_free });
+      .fill = fill_from_file, .data = s, .destroy = g_free,
+      .name = g_strdup (names[0]) });
 }
 
 const DloralWeight *
@@ -186,6 +191,18 @@ dloral_builder_has (DloralBuilder *b, const char *name)
 
 /* --- Layers --------------------------------------------------------------- */
 
+void
+dloral_append_product (DloralBuilder *b, const DloralOp *op)
+{
+  g_autofree char *name = dloral_fp8_get_name (op);
+  DloralOp product = *op;
+
+  product.input = name;
+  if (name && b->fp8 && b->error == NULL)
+    product.input_max = dloral_fp8_read (b->file, name, &b->error);
+  dloral_graph_append (b->g, &product);
+}
+
 DloralTensor *
 dloral_conv_weights (DloralBuilder *b, const char *scope, DloralTensor *x,
     const DloralWeight *weight, const DloralWeight *bias,
@@ -201,7 +218,7 @@ dloral_conv_weights (DloralBuilder *b, const char *scope, DloralTensor *x,
     y = dloral_graph_tensor (b->g, (x->h + round_up) / stride,
         (x->w + round_up) / stride, weight ? weight->o : 1,
         params->dtype ? params->dtype : b->g->act_dtype);
-  dloral_graph_append (b->g, &(DloralOp) {
+  dloral_append_product (b, &(DloralOp) {
       .kind = DLORAL_OP_CONV, .scope = scope,
       .n_src = params->residual ? 2 : 1, .src = { x, params->residual },
       .dst = y, .weight = weight, .bias = bias,
@@ -231,7 +248,7 @@ dloral_linear (DloralBuilder *b, const char *scope, DloralTensor *x,
   DloralTensor *y = dloral_graph_tensor (b->g, x->h, x->w,
       weight ? weight->o : 1, b->g->act_dtype);
 
-  dloral_graph_append (b->g, &(DloralOp) {
+  dloral_append_product (b, &(DloralOp) {
       .kind = DLORAL_OP_LINEAR, .scope = scope,
       .n_src = residual ? 2 : 1, .src = { x, residual }, .dst = y,
       .weight = weight, .bias = bias });

@@ -23,6 +23,7 @@ typedef struct
   GError *error;
   /* Of the layers that have adapters: consistency, detail. 1 each at first. */
   double strengths[DLORAL_N_ADAPTERS];
+  gboolean fp8;                 /* inputs' largest magnitudes are wanted */
   float *temb;                  /* silu (time embedding) [temb_length], or NULL */
   int temb_length;
   /* The UNet's cross-attentions, in order: what keys and values need. A UNet
@@ -113,6 +114,9 @@ DloralTensor *dloral_layer_norm (DloralBuilder * b, const char *prefix,
  * builder's time embedding where it has one. */
 DloralTensor *dloral_resnet (DloralBuilder * b, const char *prefix,
     DloralTensor * x, DloralTensor * skip, int c, int groups, float eps);
+
+/* Appends a convolution or linear layer, with what fp8 needs to know of it. */
+void dloral_append_product (DloralBuilder * b, const DloralOp * op);
 
 /* softmax (q kᵀ / √(c / heads)) v; q, k and v start at channels first[0 … 2]. */
 DloralTensor *dloral_attention (DloralBuilder * b, const char *scope,

@@ -135,7 +135,7 @@ feed_forward (DloralBuilder *b, const char *prefix, DloralTensor *h,
   DloralTensor *y =
       dloral_graph_tensor (b->g, x->h, x->w, inner, b->g->act_dtype);
 
-  dloral_graph_append (b->g, &(DloralOp) {
+  dloral_append_product (b, &(DloralOp) {
       .kind = DLORAL_OP_LINEAR, .scope = prefix, .n_src = 1, .src = { h },
       .dst = y, .weight = dloral_builder_weight (b, w0, 2 * inner, c, 1, 1),
       .bias = dloral_builder_weight (b, b0, 2 * inner, 1, 1, 1),

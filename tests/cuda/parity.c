@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "tests/operators/compare.h"
+#include "tests/operators/conversions.h"
 
 /* What one test tries. */
 typedef struct
@@ -42,6 +43,12 @@ test_kind (gconstpointer data)
   DloralDevice *device = open_device (test->precision);
   double worst = 0;
 
+  if (test->precision == DLORAL_PRECISION_FP8
+      && !dloral_cuda_backend.has_fp8 (device)) {
+    dloral_cuda_backend.close (device);
+    g_test_skip ("this GPU has no fp8");
+    return;
+  }
   for (int i = 0; i < test->kind->count; i++)
     worst = MAX (worst, dloral_compare_case (&dloral_cuda_backend, device,
             test->kind, i));
@@ -67,6 +74,18 @@ test_not_finite (void)
   dloral_cuda_backend.close (device);
 }
 
+static void
+test_fp8_values (void)
+{
+  DloralDevice *device = open_device (DLORAL_PRECISION_FP8);
+
+  if (dloral_cuda_backend.has_fp8 (device))
+    dloral_compare_conversions (&dloral_cuda_backend, device);
+  else
+    g_test_skip ("this GPU has no fp8");
+  dloral_cuda_backend.close (device);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -82,7 +101,18 @@ main (int argc, char **argv)
       test->precision = precisions[p].precision;
       g_test_add_data_func_full (path, test, test_kind, g_free);
     }
+  for (int k = 0; k < DLORAL_N_FP8_CASE_KINDS; k++) {
+    const DloralCaseKind *kind = &dloral_fp8_case_kinds[k];
+    Test *test = g_new (Test, 1);
+    g_autofree char *path = g_strdup_printf ("/%s/fp8",
+        dloral_op_kind_get_name (kind->kind));
+
+    test->kind = kind;
+    test->precision = DLORAL_PRECISION_FP8;
+    g_test_add_data_func_full (path, test, test_kind, g_free);
+  }
   g_test_add_func ("/pillow", test_pillow);
   g_test_add_func ("/not-finite", test_not_finite);
+  g_test_add_func ("/fp8-values", test_fp8_values);
   return g_test_run ();
 }

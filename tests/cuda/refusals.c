@@ -115,6 +115,27 @@ test_no_cudnn (void)
   g_rmdir (folder);
 }
 
+/* A GPU without fp8, and a model in which none would be used. */
+static void
+test_no_fp8 (void)
+{
+  const VideoParams params = { .model = "tiny", .device = DLORAL_DEVICE_CUDA,
+    .precision = DLORAL_PRECISION_FP8, .width = 16, .height = 16 };
+  GError *error = NULL;
+  DloralModel *model;
+
+  if (!stand_ins_enter_process ((const char *[]) { "CUDA_ON_CPU_ARCH", "86",
+              NULL }))
+    return;
+  model = video_open (&params, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (dloral_model_get_precision_name (model), ==, "bf16");
+  g_assert_cmpstr (dloral_model_get_device_note (model), ==, "cuda: this device "
+      "multiplies in no fp8, which GPUs of compute capability 8.9 or later do");
+  restore_one (model, &params);
+  dloral_model_unref (model);
+}
+
 /* --- Little memory ----------------------------------------------------------------- */
 
 /* For initialisers of VideoParams: latents are 64 × 32, and smaller tiles than the
@@ -239,6 +260,7 @@ main (int argc, char **argv)
     g_test_add_data_func (path, &refusals[i], test_refusal);
   }
   g_test_add_func ("/cudnn", test_no_cudnn);
+  g_test_add_func ("/no-fp8", test_no_fp8);
   g_test_add_func ("/memory/smaller-tiles", test_smaller_tiles);
   for (guint i = 0; i < G_N_ELEMENTS (divisors); i++) {
     g_autofree char *path = g_strdup_printf ("/memory/too-small/%d",

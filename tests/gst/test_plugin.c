@@ -206,6 +206,23 @@ GST_START_TEST (test_no_tiny_coder)
 
 GST_END_TEST;
 
+/* Nor does precision fp8 guess what a calibration would measure. */
+GST_START_TEST (test_no_scales)
+{
+  GstElement *element = gst_element_factory_make ("dloral", NULL);
+  GError *error;
+
+  gst_util_set_object_arg (G_OBJECT (element), "precision", "fp8");
+  error = get_error (element);
+  fail_unless (g_error_matches (error, GST_LIBRARY_ERROR,
+          GST_LIBRARY_ERROR_SETTINGS), "%s", error->message);
+  fail_unless (strstr (error->message, "weights/calibrate") != NULL);
+  fail_unless (strstr (error->message, "\"precision\"") != NULL);
+  g_clear_error (&error);
+}
+
+GST_END_TEST;
+
 static Suite *
 plugin_suite (void)
 {
@@ -218,6 +235,7 @@ plugin_suite (void)
   tcase_add_test (tc, test_stats);
   tcase_add_loop_test (tc, test_bad_model, 0, G_N_ELEMENTS (bad));
   tcase_add_test (tc, test_no_tiny_coder);
+  tcase_add_test (tc, test_no_scales);
   return s;
 }
 

@@ -106,7 +106,7 @@ weight (DloralCase * c, GRand * rand, int o, int i, int kh, int kw,
     float scale, float offset)
 {
   Noise noise = { g_rand_int (rand), scale, offset };
-  DloralWeight w = { NULL, o, i, kh, kw, noise_fill, NULL, g_free };
+  DloralWeight w = { NULL, o, i, kh, kw, noise_fill, NULL, g_free, NULL };
 
   w.key = g_strdup_printf ("noise-%08x-%d-%d-%d-%d-%g-%g", noise.seed, o, i,
       kh, kw, scale, offset);
@@ -518,6 +518,15 @@ build_to_picture (DloralCase * c, DloralOp * op, GRand * rand)
   op->u.to_picture.finite = dloral_graph_bind (c->graph, 1, 1, 1, DLORAL_U8);
 }
 
+static void
+build_abs_max (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  add_src (c, op, pick_side (rand), pick_side (rand), pick_channels (rand),
+      pick_dtype (c, rand));
+  c->offset[0] = pick_of (rand, 3, 0, -5, 5);
+  set_dst (c, op, 1, 1, 1, DLORAL_F32);
+}
+
 /* bf16 keeps 8 bits: rounding a value once costs up to 0.002 of it. */
 const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_CONV, build_conv, 40, FALSE, 1e-5, 0.01},
@@ -538,6 +547,63 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},
   {DLORAL_OP_FROM_PICTURE, build_from_picture, 20, TRUE, 1e-6, 0.005},
   {DLORAL_OP_TO_PICTURE, build_to_picture, 40, TRUE, 1e-3, 1e-3},
+  {DLORAL_OP_ABS_MAX, build_abs_max, 30, FALSE, 0, 0},
+};
+
+/* --- products in fp8 ------------------------------------------------------ */
+
+/* What is expected of the source is more than there is, or less: then values are
+ * cut off. */
+static void
+pick_input_max (DloralOp * op, GRand * rand)
+{
+  op->input_max = pick (rand, 0, 2) ? 5 : 0.3;
+}
+
+static void
+build_fp8_conv (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int k = pick_of (rand, 3, 1, 3, 3), stride = pick_of (rand, 3, 1, 1, 2);
+  int h = pick (rand, 3, 24), w = pick (rand, 3, 24);
+  int in = 16 * pick (rand, 1, 6), out = 16 * pick (rand, 1, 6);
+  int dst_h = (h + k - 1 - k) / stride + 1, dst_w = (w + k - 1 - k) / stride
+      + 1;
+
+  pick_input_max (op, rand);
+  op->u.conv.stride = stride;
+  op->u.conv.pad_top = op->u.conv.pad_left = k / 2;
+  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_SILU);
+  add_src (c, op, h, w, in, c->graph->act_dtype);
+  if (pick (rand, 0, 1))
+    add_src (c, op, dst_h, dst_w, out, pick_dtype (c, rand));
+  set_dst (c, op, dst_h, dst_w, out, pick_dtype (c, rand));
+  op->weight = weight (c, rand, out, in, k, k, 1 / sqrt (in * k * k), 0);
+  if (pick (rand, 0, 3))
+    op->bias = bias (c, rand, out);
+}
+
+static void
+build_fp8_linear (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  int in = 16 * pick (rand, 1, 6), out = 16 * pick (rand, 1, 6);
+
+  pick_input_max (op, rand);
+  op->u.linear.geglu = pick (rand, 0, 2) == 0;
+  add_src (c, op, h, w, in, c->graph->act_dtype);
+  if (!op->u.linear.geglu && pick (rand, 0, 1))
+    add_src (c, op, h, w, out, c->graph->act_dtype);
+  set_dst (c, op, h, w, out, c->graph->act_dtype);
+  op->weight = weight (c, rand, op->u.linear.geglu ? 2 * out : out, in, 1, 1,
+      1 / sqrt (in), 0);
+  if (pick (rand, 0, 3))
+    op->bias = bias (c, rand, op->weight->o);
+}
+
+/* The reference rounds operands as the backend does, so errors are bf16's. */
+const DloralCaseKind dloral_fp8_case_kinds[] = {
+  {DLORAL_OP_CONV, build_fp8_conv, 30, FALSE, 0, 0.01},
+  {DLORAL_OP_LINEAR, build_fp8_linear, 30, FALSE, 0, 0.01},
 };
 
 /* --- typical operators of the default model, 320×180 → 1280×720 ----------- */

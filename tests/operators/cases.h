@@ -34,6 +34,11 @@ typedef struct
 
 extern const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS];
 
+/* Products with an input_max, for devices that multiply in fp8 then: operands are
+ * rounded to it, and everything else is as before. */
+#define DLORAL_N_FP8_CASE_KINDS 2
+extern const DloralCaseKind dloral_fp8_case_kinds[DLORAL_N_FP8_CASE_KINDS];
+
 /* A random case, the same for the same seed. */
 void dloral_case_init (DloralCase * c, const DloralCaseKind * kind,
     DloralDtype act_dtype, guint32 seed);

@@ -55,6 +55,64 @@ activate (double x, DloralAct act)
 
 /* --- products ------------------------------------------------------------- */
 
+/* What is multiplied, in new arrays. */
+typedef struct
+{
+  double *x;
+  float *weight, *bias;
+} Operands;
+
+/* The e4m3 number nearest to scale · x, divided by the scale: 3 bits behind the
+ * point from 2^-6 on, multiples of 2^-9 below, nothing beyond 448. */
+static double
+round_e4m3 (double x, double scale)
+{
+  double size = fabs (x * scale), step;
+
+  step = size < 0x1p-6 ? 0x1p-9 : exp2 (floor (log2 (size)) - 3);
+  return copysign (fmin (rint (size / step) * step, 448) / scale, x);
+}
+
+/* cuda/quantize.h: powers of two; twice the input's largest expected value has
+ * room, and the weights' own. */
+static void
+quantise (const DloralOp * op, Operands * operands)
+{
+  gsize n = length (op->src[0]), n_weights = dloral_weight_get_length (op->weight);
+  double scale = exp2 (floor (log2 (448 / (2 * (double) op->input_max))));
+  double max = 0;
+
+  for (gsize i = 0; i < n; i++)
+    operands->x[i] = round_e4m3 (operands->x[i], scale);
+  for (gsize i = 0; i < n_weights; i++)
+    max = fmax (max, fabs (operands->weight[i]));
+  scale = exp2 (floor (log2 (448 / max)));
+  for (gsize i = 0; i < n_weights; i++)
+    operands->weight[i] = round_e4m3 (operands->weight[i], scale);
+}
+
+static Operands
+take_operands (const DloralOp * op, const double *const *src)
+{
+  Operands operands = {
+    g_memdup2 (src[0], length (op->src[0]) * sizeof **src),
+    fill (op->weight, dloral_weight_get_length (op->weight)),
+    fill (op->bias, op->weight->o)
+  };
+
+  if (op->input_max > 0)
+    quantise (op, &operands);
+  return operands;
+}
+
+static void
+clear_operands (Operands * operands)
+{
+  g_free (operands->x);
+  g_free (operands->weight);
+  g_free (operands->bias);
+}
+
 static double
 conv_sum (const DloralOp * op, const double *src, const float *weight, int y,
     int x, int o)
@@ -81,20 +139,18 @@ static void
 conv (const DloralOp * op, const double *const *src, double *dst)
 {
   const DloralTensor *d = op->dst;
-  float *weight = fill (op->weight, dloral_weight_get_length (op->weight));
-  float *bias = fill (op->bias, d->c);
+  Operands o = take_operands (op, src);
 
   for (int y = 0; y < d->h; y++)
     for (int x = 0; x < d->w; x++)
-      for (int o = 0; o < d->c; o++) {
-        double sum = conv_sum (op, src[0], weight, y, x, o) + bias[o];
+      for (int c = 0; c < d->c; c++) {
+        double sum = conv_sum (op, o.x, o.weight, y, x, c) + o.bias[c];
 
         if (op->n_src == 2)
-          sum += src[1][at (d, y, x, o)];
-        dst[at (d, y, x, o)] = activate (sum, op->u.conv.act);
+          sum += src[1][at (d, y, x, c)];
+        dst[at (d, y, x, c)] = activate (sum, op->u.conv.act);
       }
-  g_free (weight);
-  g_free (bias);
+  clear_operands (&o);
 }
 
 static double
@@ -112,23 +168,21 @@ linear (const DloralOp * op, const double *const *src, double *dst)
 {
   const DloralTensor *d = op->dst;
   int n = op->weight->i;
-  float *weight = fill (op->weight, dloral_weight_get_length (op->weight));
-  float *bias = fill (op->bias, op->weight->o);
+  Operands o = take_operands (op, src);
 
   for (gsize p = 0; p < (gsize) d->h * d->w; p++)
-    for (int o = 0; o < d->c; o++) {
-      const double *x = src[0] + p * n;
-      double y = dot (weight + o * n, x, n) + bias[o];
+    for (int c = 0; c < d->c; c++) {
+      const double *x = o.x + p * n;
+      double y = dot (o.weight + c * n, x, n) + o.bias[c];
 
       if (op->u.linear.geglu)
-        y *= activate (dot (weight + (o + d->c) * n, x, n) + bias[o + d->c],
-            DLORAL_ACT_GELU);
+        y *= activate (dot (o.weight + (c + d->c) * n, x, n)
+            + o.bias[c + d->c], DLORAL_ACT_GELU);
       else
         y = activate (y, op->u.linear.act);
-      dst[p * d->c + o] = y + (op->n_src == 2 ? src[1][p * d->c + o] : 0);
+      dst[p * d->c + c] = y + (op->n_src == 2 ? src[1][p * d->c + c] : 0);
     }
-  g_free (weight);
-  g_free (bias);
+  clear_operands (&o);
 }
 
 /* One query row of one head. Score buffer [keys]. */
@@ -826,6 +880,14 @@ to_picture (const DloralOp * op, const double *const *src, double *dst)
   g_free (lq);
 }
 
+static void
+abs_max (const DloralOp * op, const double *const *src, double *dst)
+{
+  *dst = 0;
+  for (gsize i = 0; i < length (op->src[0]); i++)
+    *dst = MAX (*dst, fabs (src[0][i]));
+}
+
 /* -------------------------------------------------------------------------- */
 
 static const Reference references[DLORAL_N_OPS] = {
@@ -847,6 +909,7 @@ static const Reference references[DLORAL_N_OPS] = {
   [DLORAL_OP_SHRINK] = shrink,
   [DLORAL_OP_FROM_PICTURE] = from_picture,
   [DLORAL_OP_TO_PICTURE] = to_picture,
+  [DLORAL_OP_ABS_MAX] = abs_max,
 };
 
 double *

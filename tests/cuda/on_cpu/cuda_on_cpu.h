@@ -528,6 +528,37 @@ __float2half (float x)
   static inline float __low2float (type##2 v) { return __##name##2float (v.x); } \
   static inline float __high2float (type##2 v) { return __##name##2float (v.y); }
 
+/* The only ones there are here. */
+enum { __NV_SATFINITE = 1, __NV_E4M3 = 0 };
+
+namespace on_cpu
+{
+
+/* To nearest, ties to even; beyond 448 it is that; any NaN is 7f. Normal numbers
+ * are 8 … 15 units of their binade, 16 the first of the next; the code counts
+ * them from the smallest on. */
+static inline unsigned char
+to_e4m3 (float x)
+{
+  unsigned char sign = signbit (x) ? 0x80 : 0;
+  float size = fminf (fabsf (x), 448);
+  int exponent = size < 0x1p-6f ? -6 : ilogbf (size);
+
+  if (x != x)
+    return 0x7f;
+  return sign | (unsigned char) (nearbyintf (ldexpf (size, 3 - exponent))
+      + 8 * (exponent + 6));
+}
+
+} // namespace on_cpu
+
+static inline unsigned short
+__nv_cvt_float2_to_fp8x2 (float2 x, int saturation, int type)
+{
+  assert (saturation == __NV_SATFINITE && type == __NV_E4M3);
+  return on_cpu::to_e4m3 (x.x) | on_cpu::to_e4m3 (x.y) << 8;
+}
+
 ON_CPU_PAIRS (__half, half)
 ON_CPU_PAIRS (__nv_bfloat16, bfloat16)
 #undef ON_CPU_PAIRS
