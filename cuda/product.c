@@ -244,7 +244,7 @@ choose (Product *self, GError **error)
   if (self->product.act != DLORAL_ACT_QUICK_GELU && is_aligned (self))
     self->plan = make_plan (self, TRUE, op->dst->dtype, NULL);
   self->fused = self->plan != NULL;
-  return self->fused || make_raw_plan (self, error);
+  return self->fused || (!self->product.direct && make_raw_plan (self, error));
 }
 
 /* --- The operator -------------------------------------------------------------- */
