@@ -48,8 +48,11 @@ dloral_cpu_conv_new (DloralDevice *device, const DloralOp *op, GError **error)
     .operand = op->n_src > 1 ? op->src[1] : NULL,
     .act_last = TRUE,
   };
-  Conv *self = g_new0 (Conv, 1);
+  Conv *self;
 
+  if (op->u.conv.enlarge)
+    return dloral_cpu_phases_new (device, op, error);
+  self = g_new0 (Conv, 1);
   if (!dloral_product_init (&self->product, device, &params, error)) {
     g_free (self);
     return NULL;

@@ -43,8 +43,9 @@ dloral_cpu_get_data (const DloralCpuRun * run, const DloralTensor * t)
 typedef DloralCpuOp *(*DloralCpuOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
 
-/* On oneDNN: conv.c, linear.c, attention.c, layer_norm.c. */
+/* On oneDNN: conv.c (phases.c: of an enlarged source), linear.c, attention.c, layer_norm.c. */
 DloralCpuOp *dloral_cpu_conv_new (DloralDevice *, const DloralOp *, GError **);
+DloralCpuOp *dloral_cpu_phases_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_linear_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_attention_new (DloralDevice *, const DloralOp *,
     GError **);

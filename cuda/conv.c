@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "product.h"
+#include "conv.h"
 
 /* What the bottom or right edge needs for `out` positions to be reached. */
 static int
@@ -11,14 +11,15 @@ get_padding_after (int in, int out, int kernel, int stride, int before)
   return MAX ((out - 1) * stride + kernel - in - before, 0);
 }
 
-DloralCudaOp *
-dloral_cuda_conv_new (DloralDevice *device, const DloralOp *op, GError **error)
+DloralProduct
+dloral_conv_get_product (const DloralOp *op)
 {
   const DloralTensor *x = op->src[0], *y = op->dst;
   const DloralWeight *w = op->weight;
   int stride = op->u.conv.stride, top = op->u.conv.pad_top;
   int left = op->u.conv.pad_left;
-  const DloralProduct product = {
+
+  return (DloralProduct) {
     .conv = TRUE,
     .geometry = { stride, { top, left },
         { get_padding_after (x->h, y->h, w->kh, stride, top),
@@ -33,6 +34,15 @@ dloral_cuda_conv_new (DloralDevice *device, const DloralOp *op, GError **error)
     .halves = 1,
     .act = op->u.conv.act,
   };
+}
 
+DloralCudaOp *
+dloral_cuda_conv_new (DloralDevice *device, const DloralOp *op, GError **error)
+{
+  DloralProduct product;
+
+  if (op->u.conv.enlarge)
+    return dloral_cuda_phases_new (device, op, error);
+  product = dloral_conv_get_product (op);
   return dloral_product_new (device, op, &product, error);
 }

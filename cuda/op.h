@@ -69,8 +69,10 @@ gboolean dloral_kernel_launch (const DloralKernel * kernel,
 typedef DloralCudaOp *(*DloralCudaOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
 
-/* On cuDNN: conv.c, linear.c, attention.c. */
+/* On cuDNN: conv.c (phases.c: of an enlarged source), linear.c, attention.c. */
 DloralCudaOp *dloral_cuda_conv_new (DloralDevice *, const DloralOp *, GError **);
+DloralCudaOp *dloral_cuda_phases_new (DloralDevice *, const DloralOp *,
+    GError **);
 DloralCudaOp *dloral_cuda_linear_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_attention_new (DloralDevice *, const DloralOp *,

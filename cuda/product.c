@@ -151,13 +151,16 @@ add_epilogue (Build *b, DloralCudnnTensor *y)
     apply (b, get_mode (p->act), y, NULL);
 }
 
-/* Everything in one graph. */
+/* Everything in one graph. Where nothing follows the product, cuDNN would take an
+ * engine that writes dense results only, and spread them afterwards; a copy that
+ * follows makes it take the one that writes where it is told to. */
 static void
 build_fused (Build *b)
 {
   const DloralOp *op = b->self->base.op;
   const DloralProduct *p = &b->self->product;
   DloralCudnnTensor *x = add_tensor (b, &p->x, b->self->type, X), *first;
+  gboolean copy;
 
   b->y_type = op->dst->dtype;
   b->n_left = (op->bias != NULL) * p->halves + (get_residual (op) != NULL)
@@ -166,12 +169,16 @@ build_fused (Build *b)
     add_descale (b);
     b->n_left += p->halves;
   }
+  copy = p->direct && b->n_left == 0;
+  b->n_left += copy;
   first = multiply (b, x, 0);
   if (p->halves > 1) {
     DloralCudnnTensor *gate = multiply (b, x, 1);
 
     apply (b, CUDNN_POINTWISE_MUL, first, apply (b, CUDNN_POINTWISE_GELU_FWD,
             gate, NULL));
+  } else if (copy) {
+    apply (b, CUDNN_POINTWISE_IDENTITY, first, NULL);
   } else if (b->n_left > 0) {
     add_epilogue (b, first);
   }
@@ -402,7 +409,7 @@ static gboolean
 prepare (Product *self, GError **error)
 {
   choose (self);
-  if (!prepare_source (self, error)
+  if ((!self->fused && self->product.direct) || !prepare_source (self, error)
       || (!self->fused && !make_raw_plan (self, error)))
     return FALSE;
   self->workspace_offset = align (self->base.scratch_size);

@@ -28,9 +28,11 @@ typedef struct
                                  * twice the rows */
   DloralAct act;
   gboolean act_first;           /* before the residual is added, else after */
+  gboolean direct;              /* y is not dense: only cuDNN can write it */
 } DloralProduct;
 
-/* For op's src[0], src[1] (the residual, if there), weight, bias and dst. */
+/* For op's src[0], src[1] (the residual, if there), weight, bias and dst. NULL
+ * without an error: it is direct, and cuDNN has no kernel that does it all. */
 DloralCudaOp *dloral_product_new (DloralDevice * device, const DloralOp * op,
     const DloralProduct * product, GError ** error);
 

@@ -224,6 +224,9 @@ dloral_op_get_flops (const DloralOp *op)
 
   switch (op->kind) {
     case DLORAL_OP_CONV:
+      if (op->u.conv.enlarge)   /* 2×2 will do: phases.h */
+        return 2. * out * op->weight->o * op->weight->i * 4;
+      return 2. * out * dloral_weight_get_length (op->weight);
     case DLORAL_OP_LINEAR:
       return 2. * out * dloral_weight_get_length (op->weight);
     case DLORAL_OP_ATTENTION:

@@ -123,8 +123,11 @@ typedef struct
   {
     /* dst = act (src[0] * weight + bias + residual); residual is src[1] where
      * n_src is 2, of dst's shape. Output size from dst. Zero padding; what
-     * bottom and right need follows from dst's size. Square stride. */
-    struct { int stride, pad_top, pad_left; DloralAct act; } conv;
+     * bottom and right need follows from dst's size. Square stride.
+     * enlarge: of src[0] enlarged ×2 by nearest neighbour; then the kernel is
+     * 3×3, stride and padding 1, and there is no residual. */
+    struct { int stride, pad_top, pad_left; DloralAct act; gboolean enlarge; }
+        conv;
 
     /* Every position alone: dst = act (weight · src[0] + bias) + residual
      * (src[1], optional). geglu: weight is [2·c][i], dst = a · gelu (b) with

@@ -212,17 +212,18 @@ dloral_conv_weights (DloralBuilder *b, const char *scope, DloralTensor *x,
   int kernel = params->kernel ? params->kernel : 3;
   int pad = params->pad_after_only ? 0 : kernel / 2;
   int round_up = params->pad_after_only ? 0 : stride - 1;
+  int scale = params->enlarge ? 2 : 1;
   DloralTensor *y = params->dst;
 
   if (y == NULL)
-    y = dloral_graph_tensor (b->g, (x->h + round_up) / stride,
-        (x->w + round_up) / stride, weight ? weight->o : 1,
+    y = dloral_graph_tensor (b->g, (x->h * scale + round_up) / stride,
+        (x->w * scale + round_up) / stride, weight ? weight->o : 1,
         params->dtype ? params->dtype : b->g->act_dtype);
   dloral_append_product (b, &(DloralOp) {
       .kind = DLORAL_OP_CONV, .scope = scope,
       .n_src = params->residual ? 2 : 1, .src = { x, params->residual },
       .dst = y, .weight = weight, .bias = bias,
-      .u.conv = { stride, pad, pad, params->act } });
+      .u.conv = { stride, pad, pad, params->act, params->enlarge } });
   return y;
 }
 
@@ -463,6 +464,8 @@ dloral_upsampler (DloralBuilder *b, const char *prefix, DloralTensor *x,
 {
   g_autofree char *conv = g_strconcat (prefix, ".conv", NULL);
 
+  if (h == 2 * x->h && w == 2 * x->w)
+    return dloral_conv (b, conv, x, x->c, .enlarge = TRUE);
   x = dloral_resize (b, x, h, w, DLORAL_RESIZE_NEAREST, NULL, NULL);
   return dloral_conv (b, conv, x, x->c, 0);
 }

@@ -77,6 +77,7 @@ typedef struct
   int stride;                   /* 0: 1 */
   gboolean pad_after_only;      /* SD's VAE pads its strided ones below and
                                  * to the right only */
+  gboolean enlarge;             /* x ×2 by nearest neighbour first */
   DloralAct act;
   DloralTensor *residual;
   const DloralWeight *bias;     /* instead of the file's */

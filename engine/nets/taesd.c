@@ -135,10 +135,9 @@ up (Walk *walk, DloralTensor *x)
 
   walk->layer++;                /* the enlargement has no tensors */
   c = read_width (walk);
-  x = dloral_resize (walk->b, x, 2 * x->h, 2 * x->w, DLORAL_RESIZE_NEAREST,
-      NULL, NULL);
   return unbiased_conv (walk, x, c, &(DloralConvParams) {
-      .dst = bind_block_input (walk, x->h, x->w, c) });
+      .enlarge = TRUE,
+      .dst = bind_block_input (walk, 2 * x->h, 2 * x->w, c) });
 }
 
 /* The tensor · gain + offset. */

@@ -70,6 +70,15 @@ test_pillow (gconstpointer data)
 }
 
 static void
+test_shared_kernel (gconstpointer data)
+{
+  DloralDevice *device = open_device (((const Test *) data)->precision, 2);
+
+  dloral_compare_shared_kernel (&dloral_cpu_backend, device);
+  dloral_cpu_backend.close (device);
+}
+
+static void
 test_not_finite (gconstpointer data)
 {
   DloralDevice *device = open_device (DLORAL_PRECISION_F32, 2);
@@ -129,6 +138,8 @@ add_tests (void)
         add_test (kind, p, level, dloral_op_kind_get_name (kind->kind),
             test_kind);
   }
+  for (int p = 0; p < precisions; p++)
+    add_test (NULL, p, best, "shared-kernel", test_shared_kernel);
   for (DloralLevel level = 0; level <= best; level++) {
     add_test (NULL, FALSE, level, "pillow", test_pillow);
     add_test (NULL, FALSE, level, "not-finite", test_not_finite);

@@ -66,6 +66,17 @@ test_pillow (void)
 }
 
 static void
+test_shared_kernel (void)
+{
+  for (guint p = 0; p < G_N_ELEMENTS (precisions); p++) {
+    DloralDevice *device = open_device (precisions[p].precision);
+
+    dloral_compare_shared_kernel (&dloral_cuda_backend, device);
+    dloral_cuda_backend.close (device);
+  }
+}
+
+static void
 test_not_finite (void)
 {
   DloralDevice *device = open_device (DLORAL_PRECISION_F32);
@@ -112,6 +123,7 @@ main (int argc, char **argv)
     g_test_add_data_func_full (path, test, test_kind, g_free);
   }
   g_test_add_func ("/pillow", test_pillow);
+  g_test_add_func ("/shared-kernel", test_shared_kernel);
   g_test_add_func ("/not-finite", test_not_finite);
   g_test_add_func ("/fp8-values", test_fp8_values);
   return g_test_run ();

@@ -25,7 +25,8 @@ HEAD = """# What cuDNN makes of a model of Stable Diffusion 2.1's size
 Made by `tests/cuda/plan-table.py --write`, with cuDNN {version}, no GPU present: every product and attention of
 both coders and the UNet, in bf16, finalised for each GPU from its description (`tests/cuda/devices/`).
 A cell is the engine's number; *fused* operators do bias, activation, residual and gate in the same kernel, \"+ own\" ones are
-followed by our epilogue, and \"own\" ones are our kernel altogether. Workspaces are named where there are any.
+followed by our epilogue, and \"own\" ones are our kernel altogether. Convolutions \"of ×2\" enlarge their source first, in four kernels, one for each phase
+of the result. Workspaces are named where there are any.
 """
 
 

@@ -106,8 +106,8 @@ describe (const DloralOp *op)
   GString *text = g_string_new (dloral_op_kind_get_name (op->kind));
 
   if (op->kind == DLORAL_OP_CONV)
-    g_string_append_printf (text, " %dx%d/%d", op->weight->kh, op->weight->kw,
-        op->u.conv.stride);
+    g_string_append_printf (text, " %dx%d/%d%s", op->weight->kh,
+        op->weight->kw, op->u.conv.stride, op->u.conv.enlarge ? " of ×2" : "");
   for (int i = 0; i < op->n_src; i++)
     g_string_append_printf (text, "%s%dx%dx%d %s", i ? ", " : " ",
         op->src[i]->h, op->src[i]->w, op->src[i]->c,

@@ -1,4 +1,5 @@
-/* The planner: whatever the graph, tensors alive together share no byte.
+/* The planner: whatever the graph, tensors alive together share no byte; and the
+ * count of what is computed.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -116,11 +117,27 @@ test_chain (void)
   dloral_graph_free (g);
 }
 
+/* A convolution of an enlarged source takes 4 of the 9 multiplications. */
+static void
+test_flops (void)
+{
+  DloralTensor x = {.h = 5,.w = 7,.c = 3 }, y = {.h = 10,.w = 14,.c = 2 };
+  const DloralWeight kernel = {.o = 2,.i = 3,.kh = 3,.kw = 3 };
+  DloralOp conv = {.kind = DLORAL_OP_CONV,.n_src = 1,.src = { &x },.dst = &y,
+    .weight = &kernel,.u.conv = { 1, 1, 1, DLORAL_ACT_NONE, TRUE }
+  };
+
+  g_assert_cmpfloat (dloral_op_get_flops (&conv), ==, 2 * 140 * 2 * 3 * 4);
+  conv.u.conv.enlarge = FALSE;
+  g_assert_cmpfloat (dloral_op_get_flops (&conv), ==, 2 * 140 * 2 * 3 * 9);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/graph/random", test_random_graphs);
   g_test_add_func ("/graph/chain", test_chain);
+  g_test_add_func ("/graph/flops", test_flops);
   return g_test_run ();
 }

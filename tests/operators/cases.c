@@ -114,6 +114,33 @@ weight (DloralCase * c, GRand * rand, int o, int i, int kh, int kw,
   return dloral_graph_weight (c->graph, w);
 }
 
+/* Multiples of a power of two, at most 64 of it: bf16 holds the sums of any four
+ * exactly, too. */
+static void
+coarse_fill (const DloralWeight * weight, float *dst)
+{
+  const Noise *noise = weight->data;
+  GRand *rand = g_rand_new_with_seed (noise->seed);
+  float step = exp2 (floor (log2 (noise->scale / 8)));
+
+  for (gsize i = 0; i < dloral_weight_get_length (weight); i++)
+    dst[i] = step * CLAMP (rint (normal (rand) * noise->scale / step), -64,
+        64);
+  g_rand_free (rand);
+}
+
+static const DloralWeight *
+coarse_weight (DloralCase * c, GRand * rand, int o, int i, int kh, int kw,
+    float scale)
+{
+  Noise noise = { g_rand_int (rand), scale, 0 };
+
+  return dloral_graph_weight (c->graph, (DloralWeight) {
+      .key = g_strdup_printf ("coarse-%08x-%d-%d-%g", noise.seed, o, i, scale),
+      .o = o,.i = i,.kh = kh,.kw = kw,.fill = coarse_fill,
+      .data = g_memdup2 (&noise, sizeof noise),.destroy = g_free });
+}
+
 static const DloralWeight *
 bias (DloralCase * c, GRand * rand, int n)
 {
@@ -122,8 +149,25 @@ bias (DloralCase * c, GRand * rand, int n)
 
 /* --- random operators ----------------------------------------------------- */
 
+/* Of a source twice as large. */
 static void
-build_conv (DloralCase * c, DloralOp * op, GRand * rand)
+build_enlarging_conv (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  int in = pick_channels (rand), out = pick_channels (rand);
+
+  op->u.conv.enlarge = TRUE;
+  op->u.conv.stride = op->u.conv.pad_top = op->u.conv.pad_left = 1;
+  op->u.conv.act = pick (rand, DLORAL_ACT_NONE, DLORAL_ACT_TANH);
+  add_src (c, op, h, w, in, pick_dtype (c, rand));
+  set_dst (c, op, 2 * h, 2 * w, out, pick_dtype (c, rand));
+  op->weight = coarse_weight (c, rand, out, in, 3, 3, 1 / sqrt (in * 9));
+  if (pick (rand, 0, 3))
+    op->bias = bias (c, rand, out);
+}
+
+static void
+build_plain_conv (DloralCase * c, DloralOp * op, GRand * rand)
 {
   int k = pick_of (rand, 6, 1, 3, 3, 3, 5, 7), stride = pick_of (rand, 3, 1,
       1, 2);
@@ -145,6 +189,15 @@ build_conv (DloralCase * c, DloralOp * op, GRand * rand)
   op->weight = weight (c, rand, out, in, k, k, 1 / sqrt (in * k * k), 0);
   if (pick (rand, 0, 3))
     op->bias = bias (c, rand, out);
+}
+
+static void
+build_conv (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  if (pick (rand, 0, 2))
+    build_plain_conv (c, op, rand);
+  else
+    build_enlarging_conv (c, op, rand);
 }
 
 static void
@@ -529,7 +582,7 @@ build_abs_max (DloralCase * c, DloralOp * op, GRand * rand)
 
 /* bf16 keeps 8 bits: rounding a value once costs up to 0.002 of it. */
 const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
-  {DLORAL_OP_CONV, build_conv, 40, FALSE, 1e-5, 0.01},
+  {DLORAL_OP_CONV, build_conv, 60, FALSE, 1e-5, 0.01},
   {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03},
   {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01},
   {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01},
@@ -629,6 +682,15 @@ static void
 typical_conv_64 (DloralCase * c, DloralOp * op, GRand * rand)
 {
   typical_conv (c, op, rand, LATENT_H, LATENT_W, 64, 64, 3);
+}
+
+static void
+typical_conv_enlarging (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  typical_conv (c, op, rand, LATENT_H / 2, LATENT_W / 2, 64, 64, 3);
+  op->u.conv.enlarge = TRUE;
+  op->dst->h *= 2;
+  op->dst->w *= 2;
 }
 
 static void
@@ -849,6 +911,7 @@ typedef struct
 
 static const Typical typicals[] = {
   {"conv 3×3 64→64, 160×90", DLORAL_OP_CONV, typical_conv_64},
+  {"conv 3×3 64→64, 80×45→160×90", DLORAL_OP_CONV, typical_conv_enlarging},
   {"conv 3×3 192→64, 160×90", DLORAL_OP_CONV, typical_conv_in},
   {"conv 7×7 8→16, 160×96", DLORAL_OP_CONV, typical_conv_flow},
   {"linear 96→288, 80×45", DLORAL_OP_LINEAR, typical_linear},

@@ -196,6 +196,61 @@ dloral_compare_pillow (const DloralBackend * backend, DloralDevice * device)
   g_free (contents);
 }
 
+/* bf16 holds the sums of any four exactly. */
+static void
+fill_coarse (const DloralWeight * weight, float *dst)
+{
+  for (gsize i = 0; i < dloral_weight_get_length (weight); i++)
+    dst[i] = (i * 37 % 17 - 8.f) / 64;
+}
+
+static void
+append_conv (DloralGraph * g, DloralTensor * x, const DloralWeight * kernel,
+    gboolean enlarge)
+{
+  int scale = enlarge ? 2 : 1;
+  DloralTensor *y = dloral_graph_bind (g, scale * x->h, scale * x->w,
+      kernel->o, g->act_dtype);
+
+  dloral_graph_append (g, &(DloralOp) {
+      .kind = DLORAL_OP_CONV,.n_src = 1,.src = { x },.dst = y,
+      .weight = kernel,.u.conv = { 1, 1, 1, DLORAL_ACT_NONE, enlarge } });
+}
+
+void
+dloral_compare_shared_kernel (const DloralBackend * backend,
+    DloralDevice * device)
+{
+  DloralGraph *g = dloral_graph_new ("shared", backend->get_act_dtype (device));
+  DloralTensor *x = dloral_graph_bind (g, 5, 7, 16, g->act_dtype);
+  const DloralWeight *kernel = dloral_graph_weight (g, (DloralWeight) {
+      g_strdup ("kernel"), 8, 16, 3, 3, fill_coarse, NULL, NULL });
+  DloralCase c = {.graph = g,.scale = { 1 } };
+  DloralHarness h;
+  double *src;
+
+  for (int enlarge = 0; enlarge < 2; enlarge++)
+    append_conv (g, x, kernel, enlarge);
+  dloral_graph_plan (g);
+  c.op = g->ops->pdata[0];
+  dloral_harness_init (&h, backend, device, &c, 1);
+  dloral_harness_run (&h, 0xff);
+  src = dloral_harness_read (&h, x);
+  for (int i = 0; i < 2; i++) {
+    const DloralOp *op = g->ops->pdata[i];
+    double *got = dloral_harness_read (&h, op->dst);
+    double *want = dloral_reference_run (op, (const double *const *) &src);
+
+    g_assert_cmpfloat (float_error (op, got, want), <,
+        dloral_case_kinds[DLORAL_OP_CONV].bound_half);
+    g_free (got);
+    g_free (want);
+  }
+  g_free (src);
+  dloral_harness_clear (&h);
+  dloral_case_clear (&c);
+}
+
 void
 dloral_compare_not_finite (const DloralBackend * backend,
     DloralDevice * device)

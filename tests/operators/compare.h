@@ -18,6 +18,11 @@ double dloral_compare_case (const DloralBackend * backend,
 void dloral_compare_pillow (const DloralBackend * backend,
     DloralDevice * device);
 
+/* One kernel in two convolutions of a graph, of a source and of it enlarged: what
+ * was packed for one is not taken for the other. */
+void dloral_compare_shared_kernel (const DloralBackend * backend,
+    DloralDevice * device);
+
 /* One value in a picture that is not finite: the enlarged input instead. The
  * device computes in any type. */
 void dloral_compare_not_finite (const DloralBackend * backend,

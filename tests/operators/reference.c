@@ -113,12 +113,14 @@ clear_operands (Operands * operands)
   g_free (operands->bias);
 }
 
+/* Of the source, or of the source enlarged. */
 static double
 conv_sum (const DloralOp * op, const double *src, const float *weight, int y,
     int x, int o)
 {
   const DloralWeight *w = op->weight;
   const DloralTensor *s = op->src[0];
+  int scale = op->u.conv.enlarge ? 2 : 1;
   double sum = 0;
 
   for (int ky = 0; ky < w->kh; ky++)
@@ -126,10 +128,10 @@ conv_sum (const DloralOp * op, const double *src, const float *weight, int y,
       int sy = y * op->u.conv.stride + ky - op->u.conv.pad_top;
       int sx = x * op->u.conv.stride + kx - op->u.conv.pad_left;
 
-      if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
+      if (sy < 0 || sy >= scale * s->h || sx < 0 || sx >= scale * s->w)
         continue;
       for (int i = 0; i < w->i; i++)
-        sum += src[at (s, sy, sx, i)]
+        sum += src[at (s, sy / scale, sx / scale, i)]
             * weight[((o * w->i + i) * w->kh + ky) * w->kw + kx];
     }
   return sum;
