@@ -224,7 +224,8 @@ dloral_compare_shared_kernel (const DloralBackend * backend,
   DloralGraph *g = dloral_graph_new ("shared", backend->get_act_dtype (device));
   DloralTensor *x = dloral_graph_bind (g, 5, 7, 16, g->act_dtype);
   const DloralWeight *kernel = dloral_graph_weight (g, (DloralWeight) {
-      g_strdup ("kernel"), 8, 16, 3, 3, fill_coarse, NULL, NULL });
+      .key = g_strdup ("kernel"), .o = 8, .i = 16, .kh = 3, .kw = 3,
+        .fill = fill_coarse });
   DloralCase c = {.graph = g,.scale = { 1 } };
   DloralHarness h;
   double *src;

@@ -125,6 +125,33 @@ test_leave (void)
 
 /* --- what belongs to one -------------------------------------------------- */
 
+static void
+check_ranges (gpointer data)
+{
+  const CUdeviceptr *memory = data;
+
+  g_assert_true (cuda_on_cpu_check_range (memory[0], 16));
+  g_assert_false (cuda_on_cpu_check_range (memory[1], 16));
+}
+
+/* What runs in a stream reaches what the stream's context does. */
+static void
+test_ranges (Fixture * fixture, gconstpointer data)
+{
+  CUdeviceptr memory[2] = { fixture_upload (fixture, NULL, 16), 0 };
+  CUcontext context = create (0);
+
+  assert_success (cuMemAlloc (&memory[1], 16));
+  assert_success (cuda_on_cpu_enqueue (fixture->stream, check_ranges, memory,
+          NULL));
+  assert_success (cuCtxPopCurrent (NULL));
+  assert_success (cuStreamSynchronize (fixture->stream));
+  assert_success (cuMemFree (memory[0]));
+  assert_success (cuCtxPushCurrent (context));
+  assert_success (cuMemFree (memory[1]));
+  assert_success (cuCtxDestroy (context));
+}
+
 /* Memory of the context beside the fixture's, in the fixture's. */
 static void
 test_memory_apart (Fixture * fixture, gconstpointer data)
@@ -361,6 +388,7 @@ add_context_tests (void)
   add_test ("/context/create", test_create, NULL);
   add_test ("/context/current-elsewhere", test_current_elsewhere, NULL);
   g_test_add_func ("/context/leave", test_leave);
+  add_test ("/context/ranges", test_ranges, NULL);
   add_test ("/context/memory", test_memory_apart, NULL);
   add_test ("/context/pinned", test_pinned, NULL);
   add_test ("/context/handles", test_handles_apart, NULL);

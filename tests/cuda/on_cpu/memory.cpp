@@ -261,7 +261,7 @@ cuda_on_cpu_check_range (CUdeviceptr address, size_t size)
   const Allocation *allocation = find_range (driver.device_memory, address,
       size);
 
-  return allocation && (thread_state.n_contexts == 0
-      || reaches (thread_state.contexts[thread_state.n_contexts - 1],
-          allocation->context));
+  return allocation && thread_state.n_contexts > 0
+      && reaches (thread_state.contexts[thread_state.n_contexts - 1],
+      allocation->context);
 }

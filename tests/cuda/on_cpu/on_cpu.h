@@ -61,7 +61,7 @@ long cuda_on_cpu_get_allocations (void);
 long cuda_on_cpu_get_handles (void);
 
 /* Whether `size` bytes from `address` lie in one live device allocation, which this
- * thread's current context reaches; a stream's own thread has none. */
+ * thread's current context reaches; what runs in a stream has the stream's. */
 int cuda_on_cpu_check_range (CUdeviceptr address, size_t size);
 
 /* Puts a function into a stream as if it were a kernel; a capture records it, then

@@ -37,6 +37,7 @@ run_stream (std::shared_ptr<CUstream_st> stream)
   std::unique_ptr<Entry> entry;
   bool run = false;
 
+  thread_state = { { stream->context }, 1 };
   while ((entry = take_entry (stream.get (), &run))) {
     observe (entry.get ());
     if (run)
