@@ -108,7 +108,7 @@ set_device (DloralCudnn *c, const char *json, cudnnHandle_t handle,
   return dloral_cudnn_check (api, status, "device description", error);
 }
 
-/* What finished plans depend on. */
+/* What finished plans depend on, in one line. */
 static gboolean
 set_identity (DloralCudnn *c, GError **error)
 {
@@ -123,6 +123,7 @@ set_identity (DloralCudnn *c, GError **error)
     status = c->api->cudnnBackendGetAttribute (c->device,
         CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, size,
         &size, json);
+  g_strdelimit (json, "\r\n", ' ');
   c->identity = g_strdup_printf ("cudnn %" G_GSIZE_FORMAT " cudart %"
       G_GSIZE_FORMAT "%s %s", c->api->cudnnGetVersion (),
       c->api->cudnnGetCudartVersion (), c->tune ? " tuned" : "", json);
