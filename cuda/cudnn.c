@@ -162,7 +162,10 @@ dloral_cudnn_new (const DloralDriver *driver, const char *device_json,
   c->cache = g_strdup (cache);
   c->tune = tune;
   g_mutex_init (&c->lock);
+  g_cond_init (&c->made);
+  g_rw_lock_init (&c->quiet);
   c->plans = g_hash_table_new (g_str_hash, g_str_equal);
+  c->making = g_hash_table_new (g_str_hash, g_str_equal);
   if (describe_device (c, device_json, error))
     return c;
   dloral_cudnn_free (c);
@@ -175,6 +178,9 @@ dloral_cudnn_free (DloralCudnn *c)
   if (c->device)
     c->api->cudnnBackendDestroyDescriptor (c->device);
   g_hash_table_unref (c->plans);
+  g_hash_table_unref (c->making);
+  g_rw_lock_clear (&c->quiet);
+  g_cond_clear (&c->made);
   g_mutex_clear (&c->lock);
   g_free (c->identity);
   g_free (c->cache);

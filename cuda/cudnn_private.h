@@ -18,6 +18,9 @@ struct _DloralCudnn
   gboolean tune;
   GMutex lock;
   GHashTable *plans;            /* graph's text → DloralCudnnPlan */
+  GHashTable *making;           /* texts of graphs that plans are made of now */
+  GCond made;                   /* one of them less */
+  GRWLock quiet;                /* written: a plan is timed; read: one is made */
 };
 
 struct _DloralCudnnPlan

@@ -32,6 +32,9 @@ struct _DloralCudaOp
   char *how;                    /* what of cuDNN, for tables; NULL: a kernel of
                                  * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
+  /* The rest of its making, which fills in what is above; beside other operators',
+   * on any thread, in the device's context. Once; NULL: there is none. */
+  gboolean (*prepare) (DloralCudaOp * self, GError ** error);
   gboolean (*launch) (DloralCudaOp * self, const DloralCudaRun * run,
       GError ** error);
   void (*free) (DloralCudaOp * self);   /* NULL: g_free */
@@ -68,6 +71,11 @@ gboolean dloral_kernel_launch (const DloralKernel * kernel,
 
 typedef DloralCudaOp *(*DloralCudaOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
+
+/* Calls what operators [n] have for `prepare`, in several threads that are gone when
+ * it returns. In the device's context. If one fails, `failed` is its index. */
+gboolean dloral_cuda_prepare (DloralDevice * device, DloralCudaOp ** ops,
+    guint n, guint * failed, GError ** error);
 
 /* On cuDNN: conv.c, linear.c, attention.c. */
 DloralCudaOp *dloral_cuda_conv_new (DloralDevice *, const DloralOp *, GError **);

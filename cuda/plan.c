@@ -55,7 +55,7 @@ static const DloralCudaOpNew constructors[DLORAL_N_OPS] = {
 /* --- Compiling ------------------------------------------------------------------ */
 
 static gboolean
-compile_ops (DloralPlan *plan, GError **error)
+make_ops (DloralPlan *plan, guint *failed, GError **error)
 {
   const GPtrArray *ops = plan->graph->ops;
 
@@ -64,10 +64,28 @@ compile_ops (DloralPlan *plan, GError **error)
 
     plan->ops[i] = constructors[op->kind] (plan->device, op, error);
     if (plan->ops[i] == NULL) {
-      g_prefix_error (error, "operator '%s' of '%s': ",
-          dloral_op_kind_get_name (op->kind), plan->graph->name);
+      *failed = i;
       return FALSE;
     }
+  }
+  return TRUE;
+}
+
+static gboolean
+compile_ops (DloralPlan *plan, GError **error)
+{
+  const GPtrArray *ops = plan->graph->ops;
+  guint failed;
+
+  if (!make_ops (plan, &failed, error) || !dloral_cuda_prepare (plan->device,
+          plan->ops, ops->len, &failed, error)) {
+    const DloralOp *op = ops->pdata[failed];
+
+    g_prefix_error (error, "operator '%s' of '%s': ",
+        dloral_op_kind_get_name (op->kind), plan->graph->name);
+    return FALSE;
+  }
+  for (guint i = 0; i < ops->len; i++) {
     plan->times[i].library = plan->ops[i]->library;
     plan->scratch_size = MAX (plan->scratch_size, plan->ops[i]->scratch_size);
   }

@@ -319,7 +319,24 @@ align (gsize size)
 }
 
 static gboolean
-prepare (Product *self, GError **error)
+product_prepare (DloralCudaOp *base, GError **error)
+{
+  Product *self = (Product *) base;
+
+  if (!choose (self, error))
+    return FALSE;
+  self->workspace_offset = align (base->scratch_size);
+  base->scratch_size = self->workspace_offset
+      + dloral_cudnn_plan_get_workspace (self->plan);
+  base->how = g_strdup_printf ("%s %s",
+      dloral_cudnn_plan_describe (self->plan),
+      self->fused ? "fused" : "+ own");
+  return TRUE;
+}
+
+/* All but the plan. */
+static gboolean
+init (Product *self, GError **error)
 {
   DloralDevice *device = self->base.device;
   const DloralOp *op = self->base.op;
@@ -333,19 +350,11 @@ prepare (Product *self, GError **error)
     self->base.scratch_size = align (get_rows (x) * x->c
         * dloral_dtype_size (self->type));
   }
-  if (!choose (self, error))
-    return FALSE;
-  self->workspace_offset = align (self->base.scratch_size);
-  self->base.scratch_size = self->workspace_offset
-      + dloral_cudnn_plan_get_workspace (self->plan);
   self->weight = dloral_cuda_weights_get (device->weights, op->weight,
       self->type, DLORAL_LAYOUT_OHWI, error);
   if (self->weight && op->bias)
     self->bias = dloral_cuda_weights_get (device->weights, op->bias,
         DLORAL_F32, DLORAL_LAYOUT_OIHW, error);
-  self->base.how = g_strdup_printf ("%s %s",
-      dloral_cudnn_plan_describe (self->plan),
-      self->fused ? "fused" : "+ own");
   return self->weight && (self->bias || op->bias == NULL);
 }
 
@@ -360,14 +369,14 @@ dloral_product_new (DloralDevice *device, const DloralOp *op,
   self->base.op = op;
   self->base.device = device;
   self->base.library = TRUE;
+  self->base.prepare = product_prepare;
   self->base.launch = product_launch;
   self->base.free = product_free;
   self->product = *product;
   self->type = op->src[0]->dtype == DLORAL_F32 && op->dst->dtype == DLORAL_F32
       ? DLORAL_F32 : device->act_dtype;
-  if (prepare (self, error))
+  if (init (self, error))
     return &self->base;
-  g_free (self->base.how);
   product_free (&self->base);
   return NULL;
 }
