@@ -187,6 +187,15 @@ dloral_cudnn_free (DloralCudnn *c)
   g_free (c);
 }
 
+void
+dloral_cudnn_set_quiet (DloralCudnn *c, gboolean quiet)
+{
+  if (quiet)
+    g_rw_lock_writer_lock (&c->quiet);
+  else
+    g_rw_lock_writer_unlock (&c->quiet);
+}
+
 /* --- Handles ------------------------------------------------------------------ */
 
 cudnnHandle_t

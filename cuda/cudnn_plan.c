@@ -206,9 +206,9 @@ choose (const DloralCudnnGraph *g, int n,
   g_clear_error (error);
   if (!tune)
     return plans[0];
-  g_rw_lock_writer_lock (&g->cudnn->quiet);
+  dloral_cudnn_set_quiet (g->cudnn, TRUE);
   best = keep_fastest (g, made, plans);
-  g_rw_lock_writer_unlock (&g->cudnn->quiet);
+  dloral_cudnn_set_quiet (g->cudnn, FALSE);
   return best;
 }
 
