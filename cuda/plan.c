@@ -139,16 +139,9 @@ drop_marks (DloralPlan *plan)
 static void
 free_ops (DloralPlan *plan)
 {
-  for (guint i = 0; i < plan->graph->ops->len; i++) {
-    DloralCudaOp *op = plan->ops[i];
-
-    if (op)
-      g_free (op->how);
-    if (op && op->free)
-      op->free (op);
-    else
-      g_free (op);
-  }
+  for (guint i = 0; i < plan->graph->ops->len; i++)
+    if (plan->ops[i])
+      dloral_cuda_op_free (plan->ops[i]);
 }
 
 /* Where the context cannot be entered the driver frees nothing, but what is the
