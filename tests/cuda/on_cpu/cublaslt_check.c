@@ -56,16 +56,12 @@ put (const Fixture *f, int page, int n, const float *values)
 }
 
 static void
-set_up (Fixture *f, gconstpointer data)
+set_up_memory (Fixture *f)
 {
   static const float a[] = { 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1, 1 };
   static const float b[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
   static const float c[] = { 100, 200, 300, 400, 500, 600 };
   static const float bias[] = { 0.5, 0.25, 0.125 };
-  gint32 transposed = CUBLAS_OP_T;
-  guint32 epilogue = CUBLASLT_EPILOGUE_BIAS;
-  guint64 workspace = WORKSPACE;
-  const void *bias_pointer;
 
   g_assert_cmpint (cuInit (0), ==, 0);
   g_assert_cmpint (cuDevicePrimaryCtxRetain (&f->context, 0), ==, 0);
@@ -77,20 +73,36 @@ set_up (Fixture *f, gconstpointer data)
   put (f, B, G_N_ELEMENTS (b), b);
   put (f, C, G_N_ELEMENTS (c), c);
   put (f, BIAS, G_N_ELEMENTS (bias), bias);
-  bias_pointer = (const void *) get (f, BIAS);
-  OK (cublasLtCreate (&f->handle));
+}
+
+static void
+set_up_product (Fixture *f)
+{
+  gint32 transposed = CUBLAS_OP_T;
+  guint32 epilogue = CUBLASLT_EPILOGUE_BIAS;
+  const void *bias = (const void *) get (f, BIAS);
+
   OK (cublasLtMatmulDescCreate (&f->product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   OK (cublasLtMatmulDescSetAttribute (f->product, CUBLASLT_MATMUL_DESC_TRANSA,
           &transposed, sizeof transposed));
   OK (cublasLtMatmulDescSetAttribute (f->product,
           CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
   OK (cublasLtMatmulDescSetAttribute (f->product,
-          CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias_pointer,
-          sizeof bias_pointer));
+          CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
   OK (cublasLtMatrixLayoutCreate (&f->a, CUDA_R_32F, K, M, K));
   OK (cublasLtMatrixLayoutCreate (&f->b, CUDA_R_32F, K, N, K));
   OK (cublasLtMatrixLayoutCreate (&f->c, CUDA_R_32F, M, N, M));
   OK (cublasLtMatrixLayoutCreate (&f->d, CUDA_R_32F, M, N, M));
+}
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  guint64 workspace = WORKSPACE;
+
+  set_up_memory (f);
+  OK (cublasLtCreate (&f->handle));
+  set_up_product (f);
   OK (cublasLtMatmulPreferenceCreate (&f->preference));
   OK (cublasLtMatmulPreferenceSetAttribute (f->preference,
           CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
