@@ -56,9 +56,9 @@ gboolean dloral_cublaslt_check (const DloralCublasltApi * api,
 
 /* --- Products ---------------------------------------------------------------- */
 
-/* y [rows][o] = x [rows][i] · wᵀ, w [o][i], + bias [o] + residual [rows][o]; sums in
- * f32. x and w are of `type`, BF16 or F16; bias, residual and y of `y_type`, the
- * same or F32. */
+/* y [rows][o] = x [rows][i] · wᵀ, w [o][i], + bias [o] + residual [rows][o]; sums
+ * in f32. x and w are of `type`, BF16 or F16; bias, residual and y of `y_type`,
+ * the same or F32. */
 typedef struct
 {
   gint64 rows, i, o;
@@ -69,7 +69,7 @@ typedef struct
 
 typedef struct
 {
-  cublasLtMatmulAlgo_t algo;    /* may be kept for the same version of the library */
+  cublasLtMatmulAlgo_t algo;    /* may be kept for this version of the library */
   gsize workspace;              /* bytes wanted at a run */
 } DloralMatmulAlgo;
 
@@ -84,7 +84,8 @@ void dloral_matmul_free (DloralMatmul * m);
 int dloral_matmul_propose (DloralMatmul * m, int n, DloralMatmulAlgo * algos);
 
 /* Whether a kept algorithm does it here. */
-gboolean dloral_matmul_accepts (DloralMatmul * m, const DloralMatmulAlgo * algo);
+gboolean dloral_matmul_accepts (DloralMatmul * m,
+    const DloralMatmulAlgo * algo);
 
 /* All are aligned to DLORAL_ALIGN bytes, the workspace to 256; residual 0: none. */
 gboolean dloral_matmul_run (DloralMatmul * m, const DloralMatmulAlgo * algo,

@@ -25,7 +25,7 @@ get_path (const DloralCudnn *cudnn, const char *text)
   return g_build_filename (cudnn->cache, name, NULL);
 }
 
-/* Of lines: what it is, of what, and a checksum of the answer, which is the rest. */
+/* Of lines: what it is, of what, a checksum of the answer; which is the rest. */
 static char *
 get_contents (const DloralCudnn *cudnn, const char *text, const char *answer)
 {

@@ -32,8 +32,8 @@ struct _DloralCudaOp
   char *how;                    /* what of it, for tables; NULL: a kernel of
                                  * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
-  /* The rest of its making, which fills in what is above; beside other operators',
-   * on any thread, in the device's context. Once; NULL: there is none. */
+  /* The rest of its making, which fills in what is above; beside other
+   * operators', on any thread, in the device's context. Once; NULL: none. */
   gboolean (*prepare) (DloralCudaOp * self, GError ** error);
   gboolean (*launch) (DloralCudaOp * self, const DloralCudaRun * run,
       GError ** error);
@@ -87,8 +87,8 @@ gboolean dloral_kernel_launch (const DloralKernel * kernel,
 typedef DloralCudaOp *(*DloralCudaOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
 
-/* Calls what operators [n] have for `prepare`, in several threads that are gone when
- * it returns. In the device's context. If one fails, `failed` is its index. */
+/* Calls what operators [n] have for `prepare`, in several threads that are gone
+ * when it returns. In the device's context. If one fails, `failed` is its index. */
 gboolean dloral_cuda_prepare (DloralDevice * device, DloralCudaOp ** ops,
     guint n, guint * failed, GError ** error);
 

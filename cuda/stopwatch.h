@@ -8,9 +8,9 @@
 
 G_BEGIN_DECLS
 
-/* Seconds that the device spends on what one call of `launch` puts into the stream,
- * on average, after a few calls that do not count. Infinite where anything fails;
- * else it has been done when this returns. */
+/* Seconds that the device spends on what one call of `launch` puts into the
+ * stream, on average, after a few calls that do not count. Infinite where anything
+ * fails; else it has been done when this returns. */
 double dloral_stopwatch (const DloralDriver * driver, CUstream stream,
     gboolean (*launch) (gpointer data), gpointer data);
 

@@ -54,8 +54,8 @@ init (DloralHarness *h, DloralCase *c, DloralDevice *device)
   dloral_harness_init (h, &dloral_cuda_backend, device, c, seed);
 }
 
-/* How the operator of a device just opened is computed. Calls of cuBLASLt's that it
- * took: to open and to make, and in all. */
+/* How the operator of a device just opened is computed. Calls of cuBLASLt's that
+ * it took: to open and to make, and in all. */
 static char *
 make_one (long *made, long *all)
 {
