@@ -11,6 +11,7 @@ typedef struct
 {
   DloralCudaOp base;
   DloralCudnnPlan *plan;
+  DloralCudaOp *flash;          /* if not NULL, does it instead */
   gint64 uids[N_TENSORS];
   float scale;                  /* read when the plan runs */
 } Attention;
@@ -72,6 +73,8 @@ attention_launch (DloralCudaOp *base, const DloralCudaRun *run,
   const DloralOp *op = base->op;
   gpointer addresses[N_TENSORS];
 
+  if (self->flash)
+    return self->flash->launch (self->flash, run, error);
   for (int i = 0; i < 3; i++)
     addresses[i] = (gpointer) (dloral_cuda_get_data (run, op->src[i])
         + op->u.attention.first[i] * dloral_dtype_size (op->src[i]->dtype));
@@ -84,8 +87,27 @@ attention_launch (DloralCudaOp *base, const DloralCudaRun *run,
 static void
 attention_free (DloralCudaOp *base)
 {
-  dloral_cudnn_plan_free (((Attention *) base)->plan);
-  g_free (base);
+  Attention *self = (Attention *) base;
+
+  dloral_cudnn_plan_free (self->plan);
+  g_free (self->flash);
+  g_free (self);
+}
+
+static gboolean
+attention_prepare (DloralCudaOp *base, GError **error)
+{
+  Attention *self = (Attention *) base;
+
+  self->plan = make_plan (self);
+  base->library = self->plan != NULL;
+  if (self->plan == NULL) {
+    self->flash = dloral_cuda_flash_new (base->device, base->op, error);
+    return self->flash != NULL;
+  }
+  base->how = g_strdup (dloral_cudnn_plan_describe (self->plan));
+  base->scratch_size = dloral_cudnn_plan_get_workspace (self->plan);
+  return TRUE;
 }
 
 DloralCudaOp *
@@ -99,16 +121,9 @@ dloral_cuda_attention_new (DloralDevice *device, const DloralOp *op,
   self = g_new0 (Attention, 1);
   self->base.op = op;
   self->base.device = device;
-  self->base.library = TRUE;
+  self->base.prepare = attention_prepare;
   self->base.launch = attention_launch;
   self->base.free = attention_free;
   self->scale = op->u.attention.scale;
-  self->plan = make_plan (self);
-  if (self->plan == NULL) {
-    g_free (self);
-    return dloral_cuda_flash_new (device, op, error);
-  }
-  self->base.how = g_strdup (dloral_cudnn_plan_describe (self->plan));
-  self->base.scratch_size = dloral_cudnn_plan_get_workspace (self->plan);
   return &self->base;
 }

@@ -44,5 +44,5 @@ dloral_cuda_conv_new (DloralDevice *device, const DloralOp *op, GError **error)
   if (op->u.conv.enlarge)
     return dloral_cuda_phases_new (device, op, error);
   product = dloral_conv_get_product (op);
-  return dloral_product_new (device, op, &product, error);
+  return dloral_product_new (device, op, &product);
 }

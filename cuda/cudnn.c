@@ -108,7 +108,7 @@ set_device (DloralCudnn *c, const char *json, cudnnHandle_t handle,
   return dloral_cudnn_check (api, status, "device description", error);
 }
 
-/* What finished plans depend on. */
+/* What finished plans depend on, in one line. */
 static gboolean
 set_identity (DloralCudnn *c, GError **error)
 {
@@ -123,6 +123,7 @@ set_identity (DloralCudnn *c, GError **error)
     status = c->api->cudnnBackendGetAttribute (c->device,
         CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, size,
         &size, json);
+  g_strdelimit (json, "\r\n", ' ');
   c->identity = g_strdup_printf ("cudnn %" G_GSIZE_FORMAT " cudart %"
       G_GSIZE_FORMAT "%s %s", c->api->cudnnGetVersion (),
       c->api->cudnnGetCudartVersion (), c->tune ? " tuned" : "", json);
@@ -161,7 +162,10 @@ dloral_cudnn_new (const DloralDriver *driver, const char *device_json,
   c->cache = g_strdup (cache);
   c->tune = tune;
   g_mutex_init (&c->lock);
+  g_cond_init (&c->made);
+  g_rw_lock_init (&c->quiet);
   c->plans = g_hash_table_new (g_str_hash, g_str_equal);
+  c->making = g_hash_table_new (g_str_hash, g_str_equal);
   if (describe_device (c, device_json, error))
     return c;
   dloral_cudnn_free (c);
@@ -174,10 +178,22 @@ dloral_cudnn_free (DloralCudnn *c)
   if (c->device)
     c->api->cudnnBackendDestroyDescriptor (c->device);
   g_hash_table_unref (c->plans);
+  g_hash_table_unref (c->making);
+  g_rw_lock_clear (&c->quiet);
+  g_cond_clear (&c->made);
   g_mutex_clear (&c->lock);
   g_free (c->identity);
   g_free (c->cache);
   g_free (c);
+}
+
+void
+dloral_cudnn_set_quiet (DloralCudnn *c, gboolean quiet)
+{
+  if (quiet)
+    g_rw_lock_writer_lock (&c->quiet);
+  else
+    g_rw_lock_writer_unlock (&c->quiet);
 }
 
 /* --- Handles ------------------------------------------------------------------ */

@@ -50,6 +50,18 @@ cudnnHandle_t dloral_cudnn_create_handle (DloralCudnn * cudnn, CUstream stream,
     GError ** error);
 void dloral_cudnn_destroy_handle (DloralCudnn * cudnn, cudnnHandle_t handle);
 
+/* While `quiet`, no plan is made; the call waits for those in the making. Every
+ * thread that asks for quiet ends it before it makes a plan. */
+void dloral_cudnn_set_quiet (DloralCudnn * cudnn, gboolean quiet);
+
+/* What was found out by an earlier run, in the folder of finished plans: the answer
+ * to a question in one line, about this device and library. A file that is
+ * damaged, or of others, is none; NULL then. */
+char *dloral_cudnn_recall (const DloralCudnn * cudnn, const char *question);
+/* What cannot be written is not: the next start is slower, that is all. */
+void dloral_cudnn_keep (const DloralCudnn * cudnn, const char *question,
+    const char *answer);
+
 /* --- Operations as graphs --------------------------------------------------- */
 
 /* A graph being built. A failure on the way is kept and comes out at the end. */

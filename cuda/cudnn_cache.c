@@ -1,6 +1,7 @@
-/* Finished plans on disk: a file a plan, named by a hash of the device, the
- * library and the graph, which also stand in it. Making a plan takes about
- * a second, reading one about a millisecond.
+/* Finished plans and other answers on disk: a file each, named by a hash of the
+ * device, the library and the question, for a plan the graph's text, which also
+ * stand in it. Making a plan takes about a second, reading one about a
+ * millisecond.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -24,19 +25,49 @@ get_path (const DloralCudnn *cudnn, const char *text)
   return g_build_filename (cudnn->cache, name, NULL);
 }
 
-/* Of lines: what it is, of what, and a checksum of the rest: the engine, and
- * behind the head what cuDNN says. */
+/* Of lines: what it is, of what, a checksum of the answer; which is the rest. */
 static char *
-get_head (const DloralCudnn *cudnn, const char *text, const char *engine,
-    const char *json)
+get_contents (const DloralCudnn *cudnn, const char *text, const char *answer)
 {
-  g_autofree char *rest = g_strconcat (engine, "\n", json, NULL);
   g_autofree char *sum =
-      g_compute_checksum_for_string (G_CHECKSUM_SHA256, rest, -1);
+      g_compute_checksum_for_string (G_CHECKSUM_SHA256, answer, -1);
 
-  return g_strdup_printf ("%s\n%s\n%s\n%s\n%s\n", MAGIC, cudnn->identity, text,
-      sum, engine);
+  return g_strdup_printf ("%s\n%s\n%s\n%s\n%s", MAGIC, cudnn->identity, text,
+      sum, answer);
 }
+
+char *
+dloral_cudnn_recall (const DloralCudnn *cudnn, const char *text)
+{
+  g_autofree char *path = NULL, *contents = NULL, *expected = NULL;
+  g_auto (GStrv) lines = NULL;
+
+  if (cudnn->cache == NULL)
+    return NULL;
+  path = get_path (cudnn, text);
+  if (!g_file_get_contents (path, &contents, NULL, NULL))
+    return NULL;
+  lines = g_strsplit (contents, "\n", 5);
+  if (g_strv_length (lines) != 5)
+    return NULL;
+  expected = get_contents (cudnn, text, lines[4]);
+  return g_str_equal (contents, expected) ? g_strdup (lines[4]) : NULL;
+}
+
+void
+dloral_cudnn_keep (const DloralCudnn *cudnn, const char *text,
+    const char *answer)
+{
+  g_autofree char *path = NULL, *contents = NULL;
+
+  if (cudnn->cache == NULL || g_mkdir_with_parents (cudnn->cache, 0700) != 0)
+    return;
+  path = get_path (cudnn, text);
+  contents = get_contents (cudnn, text, answer);
+  g_file_set_contents (path, contents, -1, NULL);
+}
+
+/* --- Plans: the engine's number in a line, then what cuDNN says ------------------ */
 
 static cudnnBackendDescriptor_t
 read_plan (const DloralCudnn *cudnn, const char *json)
@@ -66,23 +97,14 @@ read_plan (const DloralCudnn *cudnn, const char *json)
 DloralCudnnPlan *
 dloral_cudnn_cache_load (DloralCudnn *cudnn, const char *text)
 {
-  g_autofree char *path = NULL, *contents = NULL, *head = NULL;
-  g_auto (GStrv) lines = NULL;
+  g_autofree char *answer = dloral_cudnn_recall (cudnn, text);
+  g_auto (GStrv) lines = answer ? g_strsplit (answer, "\n", 2) : NULL;
   cudnnBackendDescriptor_t plan;
 
-  if (cudnn->cache == NULL)
+  if (lines == NULL || g_strv_length (lines) != 2)
     return NULL;
-  path = get_path (cudnn, text);
-  if (!g_file_get_contents (path, &contents, NULL, NULL))
-    return NULL;
-  lines = g_strsplit (contents, "\n", 6);
-  if (g_strv_length (lines) != 6)
-    return NULL;
-  head = get_head (cudnn, text, lines[4], lines[5]);
-  if (!g_str_has_prefix (contents, head))
-    return NULL;
-  plan = read_plan (cudnn, lines[5]);
-  return plan ? dloral_cudnn_plan_wrap (cudnn, plan, lines[4], NULL) : NULL;
+  plan = read_plan (cudnn, lines[1]);
+  return plan ? dloral_cudnn_plan_wrap (cudnn, plan, lines[0], NULL) : NULL;
 }
 
 static char *
@@ -108,13 +130,10 @@ dup_json (const DloralCudnnPlan *p)
 void
 dloral_cudnn_cache_store (const DloralCudnnPlan *p, const char *text)
 {
-  g_autofree char *path = NULL, *json = NULL, *head = NULL, *contents = NULL;
+  g_autofree char *json = p->cudnn->cache ? dup_json (p) : NULL;
+  g_autofree char *answer = json ? g_strconcat (p->engine, "\n", json, NULL) :
+      NULL;
 
-  if (p->cudnn->cache == NULL || (json = dup_json (p)) == NULL
-      || g_mkdir_with_parents (p->cudnn->cache, 0700) != 0)
-    return;
-  path = get_path (p->cudnn, text);
-  head = get_head (p->cudnn, text, p->engine, json);
-  contents = g_strconcat (head, json, NULL);
-  g_file_set_contents (path, contents, -1, NULL);
+  if (answer)
+    dloral_cudnn_keep (p->cudnn, text, answer);
 }

@@ -144,54 +144,71 @@ make_plan (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
   return NULL;
 }
 
-/* The better one of two plans, frees the other. `seconds` is the first one's. */
-static DloralCudnnPlan *
-keep_faster (const DloralCudnnGraph *g, DloralCudnnPlan *best,
-    DloralCudnnPlan *next, double *seconds)
+/* The plans of the first configurations that make one, no more than `wanted`. */
+static int
+make_plans (const DloralCudnnGraph *g, int n,
+    const cudnnBackendDescriptor_t *configs, int wanted,
+    DloralCudnnPlan **plans, GError **error)
 {
-  double time = dloral_cudnn_time (next, g->memory);
+  int made = 0;
 
-  if (best && !(time < *seconds)) {
-    plan_destroy (next);
-    return best;
-  }
-  if (best)
-    plan_destroy (best);
-  *seconds = time;
-  return next;
-}
-
-/* The first configuration that makes a plan, or the fastest of the first few. */
-static DloralCudnnPlan *
-choose (const DloralCudnnGraph *g, int n,
-    const cudnnBackendDescriptor_t *configs, GError **error)
-{
-  gboolean tune = g->cudnn->tune && g->cudnn->driver;
-  DloralCudnnPlan *best = NULL;
-  double seconds = INFINITY;
-
-  for (int i = 0, timed = 0; i < n && timed < MAX_TIMED; i++) {
+  for (int i = 0; i < n && made < wanted; i++) {
     DloralCudnnPlan *plan;
     gint64 engine = -1;
 
     if (!inspect (g, configs[i], &engine))
       continue;
     plan = make_plan (g, configs[i], engine, error && *error ? NULL : error);
-    if (plan && plan->workspace > MAX_WORKSPACE) {
+    if (plan && plan->workspace > MAX_WORKSPACE)
       plan_destroy (plan);
-      continue;
-    }
-    if (plan && !tune) {
-      best = plan;
-      break;
-    }
-    if (plan) {
-      best = keep_faster (g, best, plan, &seconds);
-      timed++;
+    else if (plan)
+      plans[made++] = plan;
+  }
+  return made;
+}
+
+/* The fastest of several; frees the others. */
+static DloralCudnnPlan *
+keep_fastest (const DloralCudnnGraph *g, int n, DloralCudnnPlan **plans)
+{
+  double seconds = INFINITY;
+  int best = 0;
+
+  for (int i = 0; i < n; i++) {
+    double time = dloral_cudnn_time (plans[i], g->memory);
+
+    if (time < seconds) {
+      seconds = time;
+      best = i;
     }
   }
-  if (best)
-    g_clear_error (error);
+  for (int i = 0; i < n; i++)
+    if (i != best)
+      plan_destroy (plans[i]);
+  return plans[best];
+}
+
+/* The first configuration that makes a plan, or the fastest of the first few;
+ * others make theirs meanwhile, but not while it is timed. */
+static DloralCudnnPlan *
+choose (const DloralCudnnGraph *g, int n,
+    const cudnnBackendDescriptor_t *configs, GError **error)
+{
+  gboolean tune = g->cudnn->tune && g->cudnn->driver;
+  DloralCudnnPlan *plans[MAX_TIMED], *best;
+  int made;
+
+  g_rw_lock_reader_lock (&g->cudnn->quiet);
+  made = make_plans (g, n, configs, tune ? MAX_TIMED : 1, plans, error);
+  g_rw_lock_reader_unlock (&g->cudnn->quiet);
+  if (made == 0)
+    return NULL;
+  g_clear_error (error);
+  if (!tune)
+    return plans[0];
+  dloral_cudnn_set_quiet (g->cudnn, TRUE);
+  best = keep_fastest (g, made, plans);
+  dloral_cudnn_set_quiet (g->cudnn, FALSE);
   return best;
 }
 
@@ -290,23 +307,40 @@ graph_free (DloralCudnnGraph *g)
   g_free (g);
 }
 
-/* With the lock held: who else wants this plan meanwhile waits for it. */
+static DloralCudnnPlan *
+load_or_find (DloralCudnnGraph *g, GError **error)
+{
+  DloralCudnnPlan *plan = dloral_cudnn_cache_load (g->cudnn, g->text->str);
+
+  if (plan)
+    return plan;
+  plan = find_engine (g, error);
+  if (plan)
+    dloral_cudnn_cache_store (plan, g->text->str);
+  return plan;
+}
+
+/* With the lock held, but not while the plan is made; who else wants this one
+ * meanwhile waits for it, and tries again if it could not be made. */
 static DloralCudnnPlan *
 find_plan (DloralCudnnGraph *g, GError **error)
 {
   DloralCudnn *cudnn = g->cudnn;
-  DloralCudnnPlan *plan = g_hash_table_lookup (cudnn->plans, g->text->str);
+  DloralCudnnPlan *plan;
 
+  while ((plan = g_hash_table_lookup (cudnn->plans, g->text->str)) == NULL
+      && g_hash_table_contains (cudnn->making, g->text->str))
+    g_cond_wait (&cudnn->made, &cudnn->lock);
   if (plan) {
     plan->references++;
     return plan;
   }
-  plan = dloral_cudnn_cache_load (cudnn, g->text->str);
-  if (plan == NULL) {
-    plan = find_engine (g, error);
-    if (plan)
-      dloral_cudnn_cache_store (plan, g->text->str);
-  }
+  g_hash_table_add (cudnn->making, g->text->str);
+  g_mutex_unlock (&cudnn->lock);
+  plan = load_or_find (g, error);
+  g_mutex_lock (&cudnn->lock);
+  g_hash_table_remove (cudnn->making, g->text->str);
+  g_cond_broadcast (&cudnn->made);
   if (plan) {
     plan->key = g_strdup (g->text->str);
     g_hash_table_insert (cudnn->plans, plan->key, plan);

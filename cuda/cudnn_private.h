@@ -18,6 +18,9 @@ struct _DloralCudnn
   gboolean tune;
   GMutex lock;
   GHashTable *plans;            /* graph's text → DloralCudnnPlan */
+  GHashTable *making;           /* texts of graphs that plans are made of now */
+  GCond made;                   /* one of them less */
+  GRWLock quiet;                /* written: a plan is timed; read: one is made */
 };
 
 struct _DloralCudnnPlan
@@ -65,11 +68,9 @@ void dloral_cudnn_graph_set (DloralCudnnGraph * g,
 void dloral_cudnn_graph_close (DloralCudnnGraph * g,
     cudnnBackendDescriptor_t descriptor);
 
-/* Plans of earlier runs, by the text of their graph. A file that is damaged, or
- * not for this device and library, is no file. NULL where there is none. */
+/* Plans of earlier runs, by the text of their graph. NULL where there is none. */
 DloralCudnnPlan *dloral_cudnn_cache_load (DloralCudnn * cudnn,
     const char *text);
-/* What cannot be written is not: the next start is slower, that is all. */
 void dloral_cudnn_cache_store (const DloralCudnnPlan * plan,
     const char *text);
 

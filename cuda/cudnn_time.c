@@ -3,19 +3,15 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "cudnn_private.h"
+#include "stopwatch.h"
 
 #include <math.h>
-#include <string.h>
-
-#define WARM_UP 2
-#define RUNS 5
 
 typedef struct
 {
   const DloralCudnnPlan *plan;
   const DloralDriver *driver;
   CUstream stream;
-  CUevent begun, done;
   cudnnHandle_t handle;
   guint n;
   gint64 *uids;                 /* [n] */
@@ -55,9 +51,6 @@ begin (Trial *t, const GArray *memory)
 
   return DLORAL_DRIVER_CALL (t->driver, NULL, cuStreamCreateWithPriority,
       &t->stream, CU_STREAM_NON_BLOCKING, 0)
-      && DLORAL_DRIVER_CALL (t->driver, NULL, cuEventCreate, &t->begun,
-      CU_EVENT_DEFAULT) && DLORAL_DRIVER_CALL (t->driver, NULL, cuEventCreate,
-      &t->done, CU_EVENT_DEFAULT)
       && (t->handle = dloral_cudnn_create_handle (cudnn, t->stream, NULL))
       && make_memory (t, memory);
 }
@@ -72,38 +65,17 @@ end (Trial *t)
       t->driver->cuMemFree (t->memory[i]);
   if (t->handle)
     dloral_cudnn_destroy_handle (t->plan->cudnn, t->handle);
-  if (t->begun)
-    t->driver->cuEventDestroy (t->begun);
-  if (t->done)
-    t->driver->cuEventDestroy (t->done);
   if (t->stream)
     t->driver->cuStreamDestroy (t->stream);
 }
 
 static gboolean
-run (Trial *t, int times)
+run (gpointer data)
 {
-  for (int i = 0; i < times; i++)
-    if (!dloral_cudnn_plan_run (t->plan, t->handle, t->n, t->uids,
-            t->addresses, (gpointer) t->memory[t->n], NULL))
-      return FALSE;
-  return TRUE;
-}
+  Trial *t = data;
 
-static double
-measure (Trial *t)
-{
-  float ms = INFINITY;
-
-  if (!run (t, WARM_UP) ||
-      !DLORAL_DRIVER_CALL (t->driver, NULL, cuEventRecord, t->begun, t->stream)
-      || !run (t, RUNS) ||
-      !DLORAL_DRIVER_CALL (t->driver, NULL, cuEventRecord, t->done, t->stream)
-      || !DLORAL_DRIVER_CALL (t->driver, NULL, cuEventSynchronize, t->done)
-      || !DLORAL_DRIVER_CALL (t->driver, NULL, cuEventElapsedTime, &ms,
-          t->begun, t->done))
-    return INFINITY;
-  return ms / 1e3 / RUNS;
+  return dloral_cudnn_plan_run (t->plan, t->handle, t->n, t->uids,
+      t->addresses, (gpointer) t->memory[t->n], NULL);
 }
 
 double
@@ -116,7 +88,8 @@ dloral_cudnn_time (const DloralCudnnPlan *plan, const GArray *memory)
   t.uids = g_new0 (gint64, t.n);
   t.memory = g_new0 (CUdeviceptr, t.n + 1);
   t.addresses = g_new0 (gpointer, t.n);
-  seconds = begin (&t, memory) ? measure (&t) : INFINITY;
+  seconds = begin (&t, memory) ? dloral_stopwatch (t.driver, t.stream, run, &t)
+      : INFINITY;
   end (&t);
   g_free (t.uids);
   g_free (t.memory);

@@ -95,6 +95,17 @@ load_kernels (DloralDevice *device, GError **error)
   return TRUE;
 }
 
+/* A library more to choose from, which need not be there. */
+static void
+open_cublaslt (DloralDevice *device)
+{
+  g_autoptr (GError) error = NULL;
+
+  device->cublaslt = dloral_cublaslt_new (device->driver, device->arch, &error);
+  if (error)
+    g_debug ("%s; linear layers are cuDNN's", error->message);
+}
+
 /* What needs the context. */
 static gboolean
 set_up (DloralDevice *device, const DloralDeviceParams *params,
@@ -105,6 +116,8 @@ set_up (DloralDevice *device, const DloralDeviceParams *params,
 
   device->cudnn = dloral_cudnn_new (device->driver, NULL, cache, params->tune,
       error);
+  if (device->cudnn && params->tune)
+    open_cublaslt (device);
   return device->cudnn && load_kernels (device, error);
 }
 
@@ -142,6 +155,8 @@ dloral_device_close (DloralDevice *device)
 
   for (guint i = 0; entered && i < device->modules->len; i++)
     device->driver->cuModuleUnload (device->modules->pdata[i]);
+  if (device->cublaslt)
+    dloral_cublaslt_free (device->cublaslt);
   if (device->cudnn)
     dloral_cudnn_free (device->cudnn);
   if (entered)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "cublaslt.h"
 #include "cudnn.h"
 #include "driver.h"
 #include "weights.h"
@@ -25,6 +26,7 @@ struct _DloralDevice
   GMutex lock;
   GHashTable *shared_allowed;   /* CUfunction → bytes; under the lock */
   DloralCudnn *cudnn;
+  DloralCublaslt *cublaslt;     /* NULL: not there, or not asked for */
   DloralCudaWeights *weights;
   int lost;                     /* atomic: every call in the context fails */
 };

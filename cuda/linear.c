@@ -1,5 +1,5 @@
 /* Linear layers: matrix products, and in f32 convolutions of 1×1, for which cuDNN
- * has engines that compute f32 as f32.
+ * has engines that compute f32 as f32. cuBLASLt may do better.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -44,5 +44,6 @@ dloral_cuda_linear_new (DloralDevice *device, const DloralOp *op,
   product.halves = op->u.linear.geglu ? 2 : 1;
   product.act = op->u.linear.act;
   product.act_first = TRUE;
-  return dloral_product_new (device, op, &product, error);
+  return dloral_cuda_gemm_new (device, op, dloral_product_new (device, op,
+          &product));
 }

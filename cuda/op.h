@@ -28,14 +28,32 @@ struct _DloralCudaOp
 {
   const DloralOp *op;
   DloralDevice *device;
-  gboolean library;             /* computes in cuDNN, for profiles */
-  char *how;                    /* what of cuDNN, for tables; NULL: a kernel of
+  gboolean library;             /* computes in cuDNN or cuBLASLt, for profiles */
+  char *how;                    /* what of it, for tables; NULL: a kernel of
                                  * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
+  /* The rest of its making, which fills in what is above; beside other
+   * operators', on any thread, in the device's context. Once; NULL: none. */
+  gboolean (*prepare) (DloralCudaOp * self, GError ** error);
   gboolean (*launch) (DloralCudaOp * self, const DloralCudaRun * run,
       GError ** error);
   void (*free) (DloralCudaOp * self);   /* NULL: g_free */
 };
+
+/* Frees what an operator is made of, all of it or a part. */
+static inline void
+dloral_cuda_op_free (DloralCudaOp *op)
+{
+  g_free (op->how);
+  if (op->free)
+    op->free (op);
+  else
+    g_free (op);
+}
+
+/* Seconds that a run of an operator takes, which has been prepared, in memory made
+ * for that; infinite where it fails: op_time.c. */
+double dloral_cuda_op_time (DloralCudaOp * op);
 
 /* Where a tensor's elements are during a run. */
 static inline CUdeviceptr
@@ -68,6 +86,11 @@ gboolean dloral_kernel_launch (const DloralKernel * kernel,
 
 typedef DloralCudaOp *(*DloralCudaOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
+
+/* Calls what operators [n] have for `prepare`, in several threads that are gone
+ * when it returns. In the device's context. If one fails, `failed` is its index. */
+gboolean dloral_cuda_prepare (DloralDevice * device, DloralCudaOp ** ops,
+    guint n, guint * failed, GError ** error);
 
 /* On cuDNN: conv.c (phases.c: of an enlarged source), linear.c, attention.c. */
 DloralCudaOp *dloral_cuda_conv_new (DloralDevice *, const DloralOp *, GError **);
@@ -109,6 +132,11 @@ DloralCudaOp *dloral_cuda_to_picture_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_abs_max_new (DloralDevice *, const DloralOp *,
     GError **);
+
+/* A linear layer by whichever is faster: cuDNN's operator, which is taken over, or
+ * cuBLASLt where it is there and does all of it: gemm.c. */
+DloralCudaOp *dloral_cuda_gemm_new (DloralDevice *, const DloralOp *,
+    DloralCudaOp * cudnn);
 
 /* Attention where cuDNN has none (f32, causal, odd widths): flash.c. */
 DloralCudaOp *dloral_cuda_flash_new (DloralDevice *, const DloralOp *,

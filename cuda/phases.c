@@ -35,29 +35,21 @@ typedef struct
 /* --- Steps ------------------------------------------------------------------- */
 
 static void
-step_free (DloralCudaOp *step)
-{
-  g_free (step->how);
-  if (step->free)
-    step->free (step);
-  else
-    g_free (step);
-}
-
-static void
 free_steps (Phases *self)
 {
   while (self->n_steps > 0)
-    step_free (self->steps[--self->n_steps]);
+    dloral_cuda_op_free (self->steps[--self->n_steps]);
   self->base.scratch_size = 0;
 }
 
 static gboolean
-add_step (Phases *self, DloralCudaOp *step)
+add_step (Phases *self, DloralCudaOp *step, GError **error)
 {
   if (step == NULL)
     return FALSE;
   self->steps[self->n_steps++] = step;
+  if (step->prepare && !step->prepare (step, error))
+    return FALSE;
   self->base.scratch_size = MAX (self->base.scratch_size, step->scratch_size);
   return TRUE;
 }
@@ -102,8 +94,8 @@ add_phase (Phases *self, int p, GError **error)
   product = dloral_conv_get_product (step);
   spread (&product.y);
   product.direct = TRUE;
-  return add_step (self, dloral_product_new (self->base.device, step, &product,
-          error));
+  return add_step (self, dloral_product_new (self->base.device, step,
+          &product), error);
 }
 
 /* FALSE without an error where it cannot be done so. */
@@ -146,8 +138,9 @@ add_enlargement (Phases *self, GError **error)
   self->enlarged_size = (size + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT
       * SCRATCH_ALIGNMENT;
   return add_step (self, dloral_cuda_resize_new (self->base.device,
-          &self->ops[0], error))
-      && add_step (self, dloral_cuda_conv_new (self->base.device, conv, error));
+          &self->ops[0], error), error)
+      && add_step (self, dloral_cuda_conv_new (self->base.device, conv, error),
+      error);
 }
 
 /* --- The operator ------------------------------------------------------------ */
@@ -207,8 +200,9 @@ describe (const Phases *self)
 }
 
 static gboolean
-init (Phases *self, GError **error)
+phases_prepare (DloralCudaOp *base, GError **error)
 {
+  Phases *self = (Phases *) base;
   const DloralTensor *src = self->base.op->src[0];
   GError *failure = NULL;
 
@@ -235,11 +229,9 @@ dloral_cuda_phases_new (DloralDevice *device, const DloralOp *op,
   self->base.op = op;
   self->base.device = device;
   self->base.library = TRUE;
+  self->base.prepare = phases_prepare;
   self->base.launch = phases_launch;
   self->base.free = phases_free;
   dloral_phases_init (&self->phases, op->weight);
-  if (init (self, error))
-    return &self->base;
-  phases_free (&self->base);
-  return NULL;
+  return &self->base;
 }

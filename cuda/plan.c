@@ -58,7 +58,7 @@ static const DloralCudaOpNew constructors[DLORAL_N_OPS] = {
 /* --- Compiling ------------------------------------------------------------------ */
 
 static gboolean
-compile_ops (DloralPlan *plan, GError **error)
+make_ops (DloralPlan *plan, guint *failed, GError **error)
 {
   const GPtrArray *ops = plan->graph->ops;
 
@@ -67,10 +67,28 @@ compile_ops (DloralPlan *plan, GError **error)
 
     plan->ops[i] = constructors[op->kind] (plan->device, op, error);
     if (plan->ops[i] == NULL) {
-      g_prefix_error (error, "operator '%s' of '%s': ",
-          dloral_op_kind_get_name (op->kind), plan->graph->name);
+      *failed = i;
       return FALSE;
     }
+  }
+  return TRUE;
+}
+
+static gboolean
+compile_ops (DloralPlan *plan, GError **error)
+{
+  const GPtrArray *ops = plan->graph->ops;
+  guint failed;
+
+  if (!make_ops (plan, &failed, error) || !dloral_cuda_prepare (plan->device,
+          plan->ops, ops->len, &failed, error)) {
+    const DloralOp *op = ops->pdata[failed];
+
+    g_prefix_error (error, "operator '%s' of '%s': ",
+        dloral_op_kind_get_name (op->kind), plan->graph->name);
+    return FALSE;
+  }
+  for (guint i = 0; i < ops->len; i++) {
     plan->times[i].library = plan->ops[i]->library;
     plan->scratch_size = MAX (plan->scratch_size, plan->ops[i]->scratch_size);
   }
@@ -124,16 +142,9 @@ drop_marks (DloralPlan *plan)
 static void
 free_ops (DloralPlan *plan)
 {
-  for (guint i = 0; i < plan->graph->ops->len; i++) {
-    DloralCudaOp *op = plan->ops[i];
-
-    if (op)
-      g_free (op->how);
-    if (op && op->free)
-      op->free (op);
-    else
-      g_free (op);
-  }
+  for (guint i = 0; i < plan->graph->ops->len; i++)
+    if (plan->ops[i])
+      dloral_cuda_op_free (plan->ops[i]);
 }
 
 /* Where the context cannot be entered the driver frees nothing, but what is the

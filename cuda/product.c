@@ -406,16 +406,18 @@ prepare_weights (Product *self, GError **error)
 }
 
 static gboolean
-prepare (Product *self, GError **error)
+product_prepare (DloralCudaOp *base, GError **error)
 {
+  Product *self = (Product *) base;
+
   choose (self);
   if ((!self->fused && self->product.direct) || !prepare_source (self, error)
       || (!self->fused && !make_raw_plan (self, error)))
     return FALSE;
-  self->workspace_offset = align (self->base.scratch_size);
-  self->base.scratch_size = self->workspace_offset
+  self->workspace_offset = align (base->scratch_size);
+  base->scratch_size = self->workspace_offset
       + dloral_cudnn_plan_get_workspace (self->plan);
-  self->base.how = g_strdup_printf ("%s %s%s",
+  base->how = g_strdup_printf ("%s %s%s",
       dloral_cudnn_plan_describe (self->plan),
       self->fused ? "fused" : "+ own",
       self->type == DLORAL_E4M3 ? " e4m3" : "");
@@ -424,19 +426,16 @@ prepare (Product *self, GError **error)
 
 DloralCudaOp *
 dloral_product_new (DloralDevice *device, const DloralOp *op,
-    const DloralProduct *product, GError **error)
+    const DloralProduct *product)
 {
   Product *self = g_new0 (Product, 1);
 
   self->base.op = op;
   self->base.device = device;
   self->base.library = TRUE;
+  self->base.prepare = product_prepare;
   self->base.launch = product_launch;
   self->base.free = product_free;
   self->product = *product;
-  if (prepare (self, error))
-    return &self->base;
-  g_free (self->base.how);
-  product_free (&self->base);
-  return NULL;
+  return &self->base;
 }

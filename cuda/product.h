@@ -31,9 +31,10 @@ typedef struct
   gboolean direct;              /* y is not dense: only cuDNN can write it */
 } DloralProduct;
 
-/* For op's src[0], src[1] (the residual, if there), weight, bias and dst. NULL
- * without an error: it is direct, and cuDNN has no kernel that does it all. */
+/* For op's src[0], src[1] (the residual, if there), weight, bias and dst. What it
+ * has for `prepare` fails without an error where the product is direct and cuDNN has
+ * no kernel that does it all. */
 DloralCudaOp *dloral_product_new (DloralDevice * device, const DloralOp * op,
-    const DloralProduct * product, GError ** error);
+    const DloralProduct * product);
 
 G_END_DECLS

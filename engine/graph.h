@@ -21,7 +21,7 @@ typedef struct _DloralGraph DloralGraph;
 typedef struct _DloralWeight DloralWeight;
 
 /* Writes the whole weight as f32 in its declared order into dst. Called at
- * compile time, in the compiling thread. */
+ * compile time, in any thread, for one weight of a device at a time. */
 typedef void (*DloralWeightFill) (const DloralWeight * weight, float *dst);
 
 /* A constant: a matrix, a convolution kernel or a vector. `key` names its

@@ -94,8 +94,8 @@ def find_nvcc():
     return pathlib.Path(nvcc).resolve()
 
 
-def find_cudnn(cuda):
-    """Folders of cuDNN's headers and libraries: the toolkit's, the system's, or those
+def find_library(cuda, name, header, library):
+    """Folders of a library's headers and of itself: the toolkit's, the system's, or those
     that came with PyTorch."""
     places = [(cuda / "include", cuda / "lib64"), (cuda / "include", cuda / "lib"),
               (pathlib.Path("/usr/include/x86_64-linux-gnu"),
@@ -103,12 +103,13 @@ def find_cudnn(cuda):
               (pathlib.Path("/usr/include"), pathlib.Path("/usr/lib/x86_64-linux-gnu"))]
     if importlib.util.find_spec("nvidia"):
         for root in importlib.util.find_spec("nvidia").submodule_search_locations:
-            places.append((pathlib.Path(root, "cudnn/include"),
-                           pathlib.Path(root, "cudnn/lib")))
+            places += [(pathlib.Path(root, package, "include"),
+                        pathlib.Path(root, package, "lib"))
+                       for package in (name.lower(), "cu13")]
     for include, lib in places:
-        if (include / "cudnn_graph.h").exists() and (lib / "libcudnn.so.9").exists():
+        if (include / header).exists() and any(lib.glob(library)):
             return include, lib
-    raise Failure("cuDNN 9 is neither in the CUDA Toolkit nor in the system nor in this "
+    raise Failure(f"{name} is neither in the CUDA Toolkit nor in the system nor in this "
                   "Python's packages")
 
 
@@ -123,13 +124,14 @@ def make_environment(carried=None, libraries=None):
     CUDA and cuDNN, and hides none of them."""
     env = dict(os.environ)
     cuda = find_nvcc().parent.parent
-    include, lib = find_cudnn(cuda)
+    include, lib = find_library(cuda, "cuDNN", "cudnn_graph.h", "libcudnn.so.9")
+    more_include, more_lib = find_library(cuda, "cuBLAS", "cublasLt.h", "libcublasLt.so.1*")
 
     if libraries:
         env["LD_LIBRARY_PATH"] = ":".join(
             filter(None, [os.path.abspath(libraries), env.get("LD_LIBRARY_PATH")]))
-    add(env, "LD_LIBRARY_PATH", lib, cuda / "lib64")
-    add(env, "CPATH", include)
+    add(env, "LD_LIBRARY_PATH", lib, cuda / "lib64", more_lib)
+    add(env, "CPATH", include, more_include)
     if carried:
         add_carried(env, pathlib.Path(carried).resolve())
     env["XDG_CACHE_HOME"] = str(BUILD / "cache")

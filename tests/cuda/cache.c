@@ -16,13 +16,13 @@
 /* --- Searches ------------------------------------------------------------------- */
 
 static DloralCudnnApi cudnn;    /* before it is watched */
-static int searches;            /* for an engine: what the cache saves */
+static int searches;            /* atomic: for an engine, what the cache saves */
 
 static cudnnStatus_t
 watch_create (cudnnBackendDescriptorType_t type,
     cudnnBackendDescriptor_t *descriptor)
 {
-  searches += type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR;
+  g_atomic_int_add (&searches, type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   return cudnn.cudnnBackendCreateDescriptor (type, descriptor);
 }
 

@@ -254,13 +254,15 @@ forget_leaks (void)
   stand_ins_get ()->cuda_reset ();
 }
 
-/* Plans are made otherwise, or not timed, or not kept. */
+/* Plans are made otherwise, or not timed, or not kept; there is no cuBLASLt to
+ * choose from. */
 static gboolean
 has_other_means (const VideoParams *params, const Fault *fault,
     VideoPhase phase)
 {
-  return (fault->cudnn || params->tune)
-      && (phase == VIDEO_STARTING || phase == VIDEO_CHANGING);
+  return (params->tune && phase == VIDEO_OPENING)
+      || ((fault->cudnn || params->tune)
+      && (phase == VIDEO_STARTING || phase == VIDEO_CHANGING));
 }
 
 static void

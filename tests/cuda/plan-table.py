@@ -30,10 +30,9 @@ of the result. Workspaces are named where there are any.
 """
 
 
-def run(program, libraries, device, size, cache):
+def run(program, libraries, device, size, folder):
     """(stage, operator) → how, of one device and one size."""
     environment = dict(os.environ, LD_LIBRARY_PATH=libraries)
-    folder = pathlib.Path(cache) / device.stem
     result = subprocess.run(
         [program, HERE / "data/sd21.json.gz", device, folder, size],
         env=environment, capture_output=True, text=True)
@@ -43,10 +42,27 @@ def run(program, libraries, device, size, cache):
     return {(stage, operator): how for stage, operator, how in lines}
 
 
+def list_times(folder):
+    """Finished plans and when they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def run_twice(program, libraries, device, size, cache):
+    """As run (); the second time every plan is one that was kept."""
+    folder = pathlib.Path(cache) / f"{device.stem}-{size}"
+    first = run(program, libraries, device, size, folder)
+    times = list_times(folder)
+    if run(program, libraries, device, size, folder) != first:
+        raise RuntimeError(f"{device.name}, {size}: kept plans are other plans")
+    if list_times(folder) != times:
+        raise RuntimeError(f"{device.name}, {size}: plans were kept in vain and made again")
+    return first
+
+
 def run_all(program, libraries, sizes, devices):
     with tempfile.TemporaryDirectory() as cache, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {(size, device.stem): pool.submit(run, program, libraries, device, size, cache)
+        jobs = {(size, device.stem): pool.submit(run_twice, program, libraries, device, size, cache)
                 for size in sizes for device in devices}
         return {key: job.result() for key, job in jobs.items()}
 

@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* As in on_cpu.h and cudnn_on_cpu.h. */
+/* As in on_cpu.h, cudnn_on_cpu.h and cublaslt_on_cpu.h. */
 typedef struct
 {
   void (*cuda_fail_at) (long call, int code);
@@ -21,6 +21,10 @@ typedef struct
   void (*cudnn_fail_at) (long call, int status);
   long (*cudnn_get_calls) (void);
   long (*cudnn_get_descriptors) (void);
+  /* NULL where that library is not to be found: */
+  void (*cublaslt_fail_at) (long call, int status);
+  long (*cublaslt_get_calls) (void);
+  long (*cublaslt_get_descriptors) (void);
 } StandIns;
 
 /* Loads the libraries; fails the test where they are CUDA's own. */

@@ -372,8 +372,8 @@ finalize_device (Content &content)
   content.device = get_device_version (numbered
       ? get_element<int32_t> (content, CUDNN_ATTR_DEVICEPROP_DEVICE_ID) : 0);
   set_text (content, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-      "{\"deviceName\": \"CPU\", \"deviceVer\": "
-      + std::to_string (content.device) + "}");
+      "{\n \"deviceName\": \"CPU\",\n \"deviceVer\": "
+      + std::to_string (content.device) + "\n}\n");
 }
 
 /* --- plans ---------------------------------------------------------------- */
