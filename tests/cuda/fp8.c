@@ -8,6 +8,7 @@
 #include "cuda/e4m3.h"
 #include "engine/dloral.h"
 #include "tests/agreement/case.h"
+#include "tests/folder.h"
 #include "tests/operators/conversions.h"
 #include "tests/weights/calibrated.h"
 
@@ -113,16 +114,6 @@ restore (const char *path, DloralPrecision precision)
   return pictures;
 }
 
-static char *
-make_folder (void)
-{
-  GError *error = NULL;
-  char *folder = g_dir_make_tmp ("dloral-XXXXXX", &error);
-
-  g_assert_no_error (error);
-  return folder;
-}
-
 /* Whether fp8 asked for is fp8 got; else the test is skipped. */
 static gboolean
 have_fp8 (const char *path)
@@ -152,12 +143,12 @@ compare (const char *path, double min_psnr)
 static void
 check_pictures (const char *model, double min_psnr)
 {
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *path = calibrated_new (calibrate, model, folder);
 
   if (have_fp8 (path))
     compare (path, min_psnr);
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 static void

@@ -6,9 +6,8 @@
  */
 #include "clock.h"
 #include "cuda/plan.h"
+#include "tests/folder.h"
 #include "tests/operators/compare.h"
-
-#include <glib/gstdio.h>
 
 /* Tried of each precision: cases that cuBLASLt can do, and others. */
 #define N_SUITED 20
@@ -149,24 +148,6 @@ check_winner (gboolean cublaslt)
 
 /* --- Tests ---------------------------------------------------------------------- */
 
-static void
-remove_folder (const char *path)
-{
-  GDir *folder = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (folder && (name = g_dir_read_name (folder)) != NULL) {
-    g_autofree char *inside = g_build_filename (path, name, NULL);
-
-    if (g_file_test (inside, G_FILE_TEST_IS_DIR))
-      remove_folder (inside);
-    else
-      g_unlink (inside);
-  }
-  g_clear_pointer (&folder, g_dir_close);
-  g_rmdir (path);
-}
-
 /* A process of its own, where nothing was kept by others. */
 static gboolean
 enter_process (void)
@@ -177,11 +158,11 @@ enter_process (void)
     return TRUE;
   if (!find_cublaslt ())
     return FALSE;
-  folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  folder = test_folder_new ();
   g_assert_nonnull (folder);
   g_setenv ("XDG_CACHE_HOME", folder, TRUE);
   g_test_trap_subprocess (NULL, 0, 0);
-  remove_folder (folder);
+  test_folder_remove (folder);
   g_test_trap_assert_passed ();
   return FALSE;
 }

@@ -7,9 +7,9 @@
 #include "cuda/device.h"
 #include "cuda/plan.h"
 #include "stand_ins.h"
+#include "tests/folder.h"
 #include "tests/operators/compare.h"
 
-#include <glib/gstdio.h>
 #include <unistd.h>
 
 static const DloralCaseKind *const linear = &dloral_case_kinds[DLORAL_OP_LINEAR];
@@ -100,15 +100,8 @@ remove_plans (void)
 {
   g_autofree char *folder = g_build_filename (g_getenv ("XDG_CACHE_HOME"),
       "gst-dloral", NULL);
-  GDir *dir = g_dir_open (folder, 0, NULL);
-  const char *name;
 
-  while (dir && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_unlink (path);
-  }
-  g_clear_pointer (&dir, g_dir_close);
+  test_folder_remove (folder);
 }
 
 /* Every call fails once; the choice is made anew, or was kept. */
@@ -249,7 +242,7 @@ test_missing (void)
   static const char *const others[] = { "libcuda.so.1", "libcudnn.so.9" };
   static const char *const missing[] = { "libcublasLt.so.13",
     "libcublasLt.so.12" };
-  g_autofree char *folder = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  g_autofree char *folder = test_folder_new ();
   const char *environment[] = { "LD_LIBRARY_PATH", folder, NULL };
   char *paths[4];
 

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "stand_ins.h"
+#include "tests/folder.h"
 
 #include <cuda.h>
 #include <dlfcn.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define CUBLASLT "libcublasLt.so.13"    /* need not be there */
@@ -78,24 +78,6 @@ set_variable (const char *name, const char *value)
 }
 
 static void
-remove_folder (const char *path)
-{
-  GDir *folder = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (folder && (name = g_dir_read_name (folder)) != NULL) {
-    g_autofree char *inside = g_build_filename (path, name, NULL);
-
-    if (g_file_test (inside, G_FILE_TEST_IS_DIR))
-      remove_folder (inside);
-    else
-      g_unlink (inside);
-  }
-  g_clear_pointer (&folder, g_dir_close);
-  g_rmdir (path);
-}
-
-static void
 run_process (const char *const *environment)
 {
   g_autoptr (GPtrArray) before = g_ptr_array_new_with_free_func (g_free);
@@ -117,12 +99,12 @@ stand_ins_enter_process (const char *const *environment)
 
   if (g_test_subprocess ())
     return TRUE;
-  cache = g_dir_make_tmp ("dloral-XXXXXX", NULL);
+  cache = test_folder_new ();
   g_assert_nonnull (cache);
   set_variable ("XDG_CACHE_HOME", cache);
   run_process (environment);
   set_variable ("XDG_CACHE_HOME", before);
-  remove_folder (cache);
+  test_folder_remove (cache);
   g_test_trap_assert_passed ();
   g_test_trap_assert_stderr ("");
   return FALSE;

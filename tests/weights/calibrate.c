@@ -7,6 +7,7 @@
  */
 #include "calibrated.h"
 #include "engine/dloral.h"
+#include "tests/folder.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,16 +15,6 @@
 #define SCALES 15               /* of the default model */
 
 static const char *calibrate, *default_model;
-
-static char *
-make_folder (void)
-{
-  GError *error = NULL;
-  char *folder = g_dir_make_tmp ("dloral-XXXXXX", &error);
-
-  g_assert_no_error (error);
-  return folder;
-}
 
 static DloralModel *
 open_model (const char *path, DloralPrecision precision, GError **error)
@@ -89,7 +80,7 @@ get_scale (const DloralSafetensors *file, const char *name)
 static void
 test_measured (void)
 {
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *path = calibrated_new (calibrate, default_model, folder);
   GError *error = NULL;
   DloralSafetensors *file = dloral_safetensors_open (path, &error);
@@ -101,7 +92,7 @@ test_measured (void)
           "fp8.unet.conv_in.weight.input") / measure (), 1, 0.005);
   dloral_model_unref (model);
   dloral_safetensors_free (file);
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 /* --- What it writes ---------------------------------------------------------------- */
@@ -130,7 +121,7 @@ read_file (const char *path, const char **header, gsize *header_size,
 static void
 test_written (void)
 {
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *path = calibrated_new (calibrate, default_model, folder);
   const char *header, *old_header, *data, *old_data;
   gsize header_size, old_header_size, size, old_size;
@@ -145,7 +136,7 @@ test_written (void)
   g_assert_cmpint (header_size % 8, ==, 0);
   g_assert_cmpint (size, ==, old_size + SCALES * sizeof (float));
   g_assert_cmpmem (data, old_size, old_data, old_size);
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 /* --- What it refuses --------------------------------------------------------------- */
@@ -192,7 +183,7 @@ write_other (const char *folder)
 static void
 test_refused (void)
 {
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *frame = calibrated_write_frame (folder, 0);
   g_autofree char *other = write_other (folder);
   g_autofree char *output = g_build_filename (folder, "output", NULL);
@@ -210,7 +201,7 @@ test_refused (void)
           NULL));
   assert_refused (output, nowhere, frame, NULL, "calibrated already");
   assert_only (folder, 3);
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 /* Pictures that end early, or have more, or other levels. */
@@ -222,7 +213,7 @@ test_pictures (void)
     "P6 1 1 255\nxxxx", "P6 1 1 254\nxxx", "P6 0 1 255\n", "P6 1 -1 255\nxxx",
     "P6 99999999999 99999999999 255\nxxx", "P6 # no more",
   };
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *frame = g_build_filename (folder, "bad.ppm", NULL);
   g_autofree char *output = g_build_filename (folder, "output", NULL);
 
@@ -233,7 +224,7 @@ test_pictures (void)
     g_assert_no_error (error);
     assert_refused (default_model, output, frame, NULL, "expected one picture");
   }
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 /* --- Model files -------------------------------------------------------------------- */
@@ -253,7 +244,7 @@ test_none (void)
 static void
 test_cpu (void)
 {
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *path = calibrated_new (calibrate, default_model, folder);
   GError *error = NULL;
   DloralModel *model = open_model (path, DLORAL_PRECISION_FP8, &error);
@@ -263,7 +254,7 @@ test_cpu (void)
   g_assert_cmpstr (dloral_model_get_device_note (model), ==, "cpu: this device "
       "multiplies in no fp8, which GPUs of compute capability 8.9 or later do");
   dloral_model_unref (model);
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 /* The last scale of the file is its last four bytes. */
@@ -271,7 +262,7 @@ static void
 test_bad (void)
 {
   static const float bad[] = { 0, -1, NAN, INFINITY };
-  g_autofree char *folder = make_folder ();
+  g_autofree char *folder = test_folder_new ();
   g_autofree char *path = calibrated_new (calibrate, default_model, folder);
   g_autofree char *contents = NULL;
   gsize size;
@@ -291,7 +282,7 @@ test_bad (void)
     g_assert_no_error (error);
     dloral_model_unref (model);
   }
-  calibrated_remove (folder);
+  test_folder_remove (folder);
 }
 
 int

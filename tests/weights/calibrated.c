@@ -92,18 +92,3 @@ calibrated_new (const char *program, const char *model, const char *folder)
   g_assert_cmpstr (said, ==, NULL);
   return output;
 }
-
-void
-calibrated_remove (const char *folder)
-{
-  GDir *dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_unlink (path);
-  }
-  g_clear_pointer (&dir, g_dir_close);
-  g_rmdir (folder);
-}

@@ -28,7 +28,4 @@ char *calibrated_run (const char *program, ...) G_GNUC_NULL_TERMINATED;
 char *calibrated_new (const char *program, const char *model,
     const char *folder);
 
-/* Removes the folder and the files in it. */
-void calibrated_remove (const char *folder);
-
 G_END_DECLS
