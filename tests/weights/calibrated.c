@@ -4,7 +4,6 @@
  */
 #include "calibrated.h"
 
-#include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
 
