@@ -161,6 +161,16 @@ gsize dloral_stream_get_memory (const DloralStream * stream);
  * thread (the same or another). */
 DloralFrame *dloral_stream_acquire (DloralStream * stream);
 
+/* Whether dloral_stream_acquire () would have to wait for the computing: all slots
+ * are in use, and the oldest frame is not finished. FALSE where it would wait for
+ * finished frames to be collected or released. */
+gboolean dloral_stream_is_behind (DloralStream * stream);
+
+/* Whether an acquired and filled frame is, sample for sample, `last`, which must
+ * be the one submitted last. FALSE also when that cannot be told. */
+gboolean dloral_stream_is_repeat (DloralStream * stream,
+    DloralFrame * frame, DloralFrame * last);
+
 /* Instead of filling an acquired frame's `lq`, and of reading the `hr` of a
  * collected one that was submitted with `hr_stays`: copies all its rows from or to
  * memory of the device that is somebody else's, whose contents are complete or may

@@ -59,6 +59,13 @@ work (gpointer data)
   return NULL;
 }
 
+static gboolean
+is_finished (const DloralStream *s, DloralSlot *slot)
+{
+  return !slot->in_flight
+      || s->model->backend->event_is_past (slot->done[DOWNLOAD]);
+}
+
 DloralFrame *
 dloral_stream_acquire (DloralStream *s)
 {
@@ -76,6 +83,20 @@ dloral_stream_acquire (DloralStream *s)
   return &slot->frame;
 }
 
+gboolean
+dloral_stream_is_behind (DloralStream *s)
+{
+  DloralSlot *oldest;
+  gboolean finished, behind;
+
+  g_mutex_lock (&s->lock);
+  oldest = g_queue_peek_head (&s->issued);
+  finished = s->n_collected > 0 || (oldest && is_finished (s, oldest));
+  behind = g_queue_is_empty (&s->idle) && !finished;
+  g_mutex_unlock (&s->lock);
+  return behind;
+}
+
 void
 dloral_stream_submit (DloralStream *s, DloralFrame *frame)
 {
@@ -88,26 +109,26 @@ dloral_stream_submit (DloralStream *s, DloralFrame *frame)
   g_mutex_unlock (&s->lock);
 }
 
-static void
-give_back (DloralStream *s, DloralFrame *frame)
+/* To where it came from: the slot that was submitted last stays the last to be
+ * used again. */
+void
+dloral_stream_cancel (DloralStream *s, DloralFrame *frame)
 {
-  g_clear_error (&frame->error);
   g_mutex_lock (&s->lock);
-  g_queue_push_tail (&s->idle, (DloralSlot *) frame);
+  g_queue_push_head (&s->idle, (DloralSlot *) frame);
   g_cond_broadcast (&s->changed);
   g_mutex_unlock (&s->lock);
 }
 
 void
-dloral_stream_cancel (DloralStream *s, DloralFrame *frame)
-{
-  give_back (s, frame);
-}
-
-void
 dloral_stream_release (DloralStream *s, DloralFrame *frame)
 {
-  give_back (s, frame);
+  g_clear_error (&frame->error);
+  g_mutex_lock (&s->lock);
+  s->n_collected--;
+  g_queue_push_tail (&s->idle, (DloralSlot *) frame);
+  g_cond_broadcast (&s->changed);
+  g_mutex_unlock (&s->lock);
 }
 
 /* The oldest issued slot, off its queue; with the lock held. NULL when it has
@@ -117,9 +138,10 @@ take_issued (DloralStream *s, gboolean wait)
 {
   DloralSlot *slot = g_queue_peek_head (&s->issued);
 
-  if (slot && !wait && slot->in_flight &&
-      !s->model->backend->event_is_past (slot->done[DOWNLOAD]))
+  if (slot && !wait && !is_finished (s, slot))
     return NULL;
+  if (slot)
+    s->n_collected++;
   return g_queue_pop_head (&s->issued);
 }
 

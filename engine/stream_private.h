@@ -1,6 +1,7 @@
 /* Inside of a stream, for the files that make it: stream.c is the ring of frames
  * that callers see, stream_frame.c what is done to one frame, stream_build.c
- * memory and plans, stream_video.c the same for frames in the caller's format.
+ * memory and plans, stream_video.c the same for frames in the caller's format,
+ * stream_repeat.c tells when one is the frame before.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -91,6 +92,7 @@ struct _DloralStream
   DloralSlot *slots;
   int n_slots;
   GQueue idle, submitted, issued;       /* DloralSlot */
+  int n_collected;              /* slots, and not released yet */
   guint epoch;
   gboolean forget, flushing, stopping;
   DloralRestorer *next_restorer;        /* NULL: none is waiting */
@@ -115,6 +117,9 @@ gboolean dloral_stream_set_edges (DloralStream * s,
     const DloralVideoFormat * in, const DloralVideoFormat * out,
     GError ** error);
 void dloral_edges_free (DloralEdges * edges);
+
+/* The format frames come in. Owned by the edges. */
+const DloralVideoFormat *dloral_edges_get_in (const DloralEdges * edges);
 
 /* Bytes of device memory. */
 gsize dloral_edges_get_memory (const DloralEdges * edges);

@@ -235,6 +235,12 @@ dloral_stream_set_edges (DloralStream *s, const DloralVideoFormat *in,
   return e != NULL;
 }
 
+const DloralVideoFormat *
+dloral_edges_get_in (const DloralEdges *e)
+{
+  return &e->in;
+}
+
 gsize
 dloral_edges_get_memory (const DloralEdges *e)
 {

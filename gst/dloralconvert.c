@@ -129,9 +129,7 @@ dloral_frame_wrap (const GstVideoInfo * info, const guint8 * data)
   return frame;
 }
 
-/* Catmull-Rom with as many taps as shrinking needs not to alias. Transfer
- * function and primaries are left alone. */
-static GstVideoConverter *
+GstVideoConverter *
 dloral_converter_new (const GstVideoInfo * in, const GstVideoInfo * out,
     guint threads)
 {

@@ -27,6 +27,12 @@ DloralConvert *dloral_convert_new (const GstVideoInfo * in,
     const GstVideoInfo * out, guint threads);
 void dloral_convert_free (DloralConvert * convert);
 
+/* From one format and size to another, without the engine: Catmull-Rom with as many
+ * taps as shrinking needs not to alias, in at most that many threads. Transfer
+ * function and primaries are left alone. NULL where it cannot be done. */
+GstVideoConverter *dloral_converter_new (const GstVideoInfo * in,
+    const GstVideoInfo * out, guint threads);
+
 /* What the engine is to take and to make. The latter is NULL for RGB pictures,
  * of which the rest is made here. Owned by the converter. */
 const DloralVideoFormat *dloral_convert_get_in (const DloralConvert * convert);

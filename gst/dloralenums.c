@@ -79,3 +79,20 @@ gst_dloral_vae_get_type (void)
             values));
   return type;
 }
+
+GType
+gst_dloral_overload_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_OVERLOAD_BLOCK, "Upstream waits", "block"},
+    {DLORAL_OVERLOAD_DROP, "They are dropped", "drop"},
+    {DLORAL_OVERLOAD_BYPASS, "They are enlarged, but not restored", "bypass"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralOverload",
+            values));
+  return type;
+}

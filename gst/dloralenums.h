@@ -1,4 +1,4 @@
-/* The engine's choices as types of properties.
+/* Choices as types of properties: the engine's, and what only the element knows.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -19,5 +19,16 @@ GType gst_dloral_color_fix_get_type (void);
 
 #define GST_TYPE_DLORAL_VAE (gst_dloral_vae_get_type ())
 GType gst_dloral_vae_get_type (void);
+
+/* What becomes of frames that come faster than they can be restored. */
+typedef enum
+{
+  DLORAL_OVERLOAD_BLOCK,
+  DLORAL_OVERLOAD_DROP,
+  DLORAL_OVERLOAD_BYPASS,
+} DloralOverload;
+
+#define GST_TYPE_DLORAL_OVERLOAD (gst_dloral_overload_get_type ())
+GType gst_dloral_overload_get_type (void);
 
 G_END_DECLS

@@ -38,7 +38,6 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
   }
 }
 
-/* Takes text. */
 static void
 dloral_element_post (GstElement * element, GstMessageType type, gchar * text,
     const GError * error)
@@ -47,21 +46,21 @@ dloral_element_post (GstElement * element, GstMessageType type, gchar * text,
   gint code;
 
   dloral_error_get_gst_code (error, &domain, &code);
-  gst_element_message_full (element, type, domain, code, text,
-      g_strdup (error->message), __FILE__, GST_FUNCTION, __LINE__);
+  gst_element_message_full (element, type, domain, code,
+      text ? text : g_strdup (error->message), g_strdup (error->message),
+      __FILE__, GST_FUNCTION, __LINE__);
 }
 
 void
 dloral_element_post_error (GstElement * element, gchar * text,
     const GError * error)
 {
-  dloral_element_post (element, GST_MESSAGE_ERROR,
-      text ? text : g_strdup (error->message), error);
+  dloral_element_post (element, GST_MESSAGE_ERROR, text, error);
 }
 
 void
-dloral_element_post_warning (GstElement * element, const GError * error)
+dloral_element_post_warning (GstElement * element, gchar * text,
+    const GError * error)
 {
-  dloral_element_post (element, GST_MESSAGE_WARNING,
-      g_strdup (error->message), error);
+  dloral_element_post (element, GST_MESSAGE_WARNING, text, error);
 }

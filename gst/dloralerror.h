@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 void dloral_element_post_error (GstElement * element, gchar * text,
     const GError * error);
 
-/* Posts `error` as a warning of the element, which goes on. */
-void dloral_element_post_warning (GstElement * element, const GError * error);
+/* The same as a warning of the element, which goes on. */
+void dloral_element_post_warning (GstElement * element, gchar * text,
+    const GError * error);
 
 G_END_DECLS

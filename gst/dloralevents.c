@@ -114,6 +114,10 @@ gst_dloral_src_event (GstBaseTransform * trans, GstEvent * event)
   GstDloral *self = GST_DLORAL (trans);
   DloralState *state = &self->state;
 
+  if (GST_EVENT_TYPE (event) == GST_EVENT_QOS) {
+    gst_dloral_note_qos (self, event);
+    return gst_pad_push_event (GST_BASE_TRANSFORM_SINK_PAD (self), event);
+  }
   if (GST_EVENT_TYPE (event) == GST_EVENT_NAVIGATION) {
     event = gst_dloral_scale_navigation (self, event);
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_RECONFIGURE) {

@@ -52,12 +52,13 @@ gst_dloral_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   GST_DEBUG_OBJECT (self, "%" GST_PTR_FORMAT " to %" GST_PTR_FORMAT, incaps,
       outcaps);
 
-  gst_dloral_reset_stream (self, &in);
+  gst_dloral_reset_session (self, &in);
   g_mutex_lock (&state->lock);
   state->in = in;
   state->out = out;
   g_mutex_unlock (&state->lock);
   state->discont = TRUE;
+  gst_dloral_wish (self);
   return TRUE;
 }
 

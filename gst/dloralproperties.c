@@ -20,6 +20,9 @@
 #define DEFAULT_TILE_SIZE 0
 #define DEFAULT_TILE_OVERLAP 0
 #define DEFAULT_SCENE_CUT_THRESHOLD 15.0
+#define DEFAULT_OVERLOAD DLORAL_OVERLOAD_BLOCK
+#define DEFAULT_BYPASS FALSE
+#define DEFAULT_SKIP_STATIC FALSE
 
 #define MAX_THREADS 1024
 #define MAX_ASYNC_DEPTH 16
@@ -45,6 +48,9 @@ enum
   PROP_TILE_SIZE,
   PROP_TILE_OVERLAP,
   PROP_SCENE_CUT_THRESHOLD,
+  PROP_OVERLOAD,
+  PROP_BYPASS,
+  PROP_SKIP_STATIC,
   PROP_STATS,
 };
 
@@ -64,6 +70,9 @@ gst_dloral_init_settings (DloralSettings * settings)
     .tile_size = DEFAULT_TILE_SIZE,
     .tile_overlap = DEFAULT_TILE_OVERLAP,
     .scene_cut_threshold = DEFAULT_SCENE_CUT_THRESHOLD,
+    .overload = DEFAULT_OVERLOAD,
+    .bypass = DEFAULT_BYPASS,
+    .skip_static = DEFAULT_SKIP_STATIC,
     .consistency_strength = DEFAULT_CONSISTENCY_STRENGTH,
     .detail_strength = DEFAULT_DETAIL_STRENGTH,
   };
@@ -127,14 +136,22 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
     case PROP_SCENE_CUT_THRESHOLD:
       settings->scene_cut_threshold = g_value_get_double (value);
       break;
+    case PROP_OVERLOAD:
+      settings->overload = g_value_get_enum (value);
+      break;
+    case PROP_BYPASS:
+      settings->bypass = g_value_get_boolean (value);
+      break;
+    case PROP_SKIP_STATIC:
+      settings->skip_static = g_value_get_boolean (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
   }
   GST_OBJECT_UNLOCK (object);
-  if (id == PROP_PROMPT || id == PROP_CONSISTENCY_STRENGTH
-      || id == PROP_DETAIL_STRENGTH)
-    gst_dloral_tune (GST_DLORAL (object));
+  if ((pspec->flags & GST_PARAM_MUTABLE_PLAYING) != 0)
+    gst_dloral_wish (GST_DLORAL (object));
 }
 
 /* Times of stages are means over all frames. */
@@ -147,17 +164,21 @@ gst_dloral_create_stats (GstDloral * self)
   guint64 n;
 
   g_mutex_lock (&state->lock);
-  n = MAX (stats->frames_out, 1);
+  n = MAX (stats->frames_computed, 1);
   s = gst_structure_new ("application/x-dloral-stats",
       "frames-in", G_TYPE_UINT64, stats->frames_in,
       "frames-out", G_TYPE_UINT64, stats->frames_out,
+      "frames-dropped", G_TYPE_UINT64, stats->frames_dropped,
+      "frames-discarded", G_TYPE_UINT64, stats->frames_discarded,
+      "frames-bypassed", G_TYPE_UINT64, stats->frames_bypassed,
       "frames-plain", G_TYPE_UINT64, stats->frames_plain,
+      "frames-repeated", G_TYPE_UINT64, stats->frames_repeated,
       "latency", G_TYPE_UINT64, stats->latency,
       "encode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_ENCODE] / n,
       "restore-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_RESTORE] / n,
       "decode-time", G_TYPE_UINT64, stats->stage_ns[DLORAL_STAGE_DECODE] / n,
-      "memory", G_TYPE_UINT64, state->stream ?
-      (guint64) dloral_stream_get_memory (state->stream) : 0,
+      "memory", G_TYPE_UINT64, state->session ?
+      (guint64) dloral_stream_get_memory (state->session->stream) : 0,
       "device", G_TYPE_STRING, stats->device,
       "precision", G_TYPE_STRING, stats->precision, NULL);
   g_mutex_unlock (&state->lock);
@@ -224,6 +245,15 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
     case PROP_SCENE_CUT_THRESHOLD:
       g_value_set_double (value, settings->scene_cut_threshold);
       break;
+    case PROP_OVERLOAD:
+      g_value_set_enum (value, settings->overload);
+      break;
+    case PROP_BYPASS:
+      g_value_set_boolean (value, settings->bypass);
+      break;
+    case PROP_SKIP_STATIC:
+      g_value_set_boolean (value, settings->skip_static);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
@@ -253,7 +283,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_MODEL,
       g_param_spec_string ("model", "Model",
           "Path of the model file (unset: the small model that comes with the "
-          "plugin)", NULL, ready));
+          "plugin)", NULL, playing));
 
   /**
    * GstDloral:device:
@@ -276,7 +306,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision",
           "Type the networks compute in", GST_TYPE_DLORAL_PRECISION,
-          DEFAULT_PRECISION, ready));
+          DEFAULT_PRECISION, playing));
 
   /**
    * GstDloral:threads:
@@ -339,7 +369,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_COLOR_FIX,
       g_param_spec_enum ("color-fix", "Colour correction",
           "Correction of the result's colours against those of the input",
-          GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, ready));
+          GST_TYPE_DLORAL_COLOR_FIX, DEFAULT_COLOR_FIX, playing));
 
   /**
    * GstDloral:vae:
@@ -353,7 +383,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_VAE,
       g_param_spec_enum ("vae", "Coder",
           "What turns pictures into what the model works on, and back",
-          GST_TYPE_DLORAL_VAE, DEFAULT_VAE, ready));
+          GST_TYPE_DLORAL_VAE, DEFAULT_VAE, playing));
 
   /**
    * GstDloral:prompt:
@@ -409,7 +439,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_TEMPORAL_WINDOW,
       g_param_spec_uint ("temporal-window", "Temporal window",
           "Number of earlier frames the retrieval looks back at (0 = none)",
-          0, DLORAL_MAX_WINDOW, DEFAULT_TEMPORAL_WINDOW, ready));
+          0, DLORAL_MAX_WINDOW, DEFAULT_TEMPORAL_WINDOW, playing));
 
   /**
    * GstDloral:tile-size:
@@ -424,7 +454,7 @@ gst_dloral_install_properties (GObjectClass * klass)
       g_param_spec_uint ("tile-size", "Tile size",
           "Side of the tiles large frames are restored in, in latents (0 = "
           "automatic)",
-          0, MAX_TILE_SIZE, DEFAULT_TILE_SIZE, ready));
+          0, MAX_TILE_SIZE, DEFAULT_TILE_SIZE, playing));
 
   /**
    * GstDloral:tile-overlap:
@@ -436,7 +466,7 @@ gst_dloral_install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_TILE_OVERLAP,
       g_param_spec_uint ("tile-overlap", "Tile overlap",
           "Overlap of neighbouring tiles, in latents (0 = automatic)",
-          0, MAX_TILE_SIZE, DEFAULT_TILE_OVERLAP, ready));
+          0, MAX_TILE_SIZE, DEFAULT_TILE_OVERLAP, playing));
 
   /**
    * GstDloral:scene-cut-threshold:
@@ -451,17 +481,64 @@ gst_dloral_install_properties (GObjectClass * klass)
       g_param_spec_double ("scene-cut-threshold", "Scene cut threshold",
           "Difference of frames that is a scene cut, in percent of white (0 = "
           "never)",
-          0, 100, DEFAULT_SCENE_CUT_THRESHOLD, ready));
+          0, 100, DEFAULT_SCENE_CUT_THRESHOLD, playing));
+
+  /**
+   * GstDloral:overload:
+   *
+   * What becomes of frames that come faster than the model restores them, when as
+   * many as #GstDloral:async-depth allows are on their way and the oldest is not
+   * finished: upstream waits, they are dropped, or they leave enlarged but not
+   * restored. With the latter two the latency stays what is announced. Frames that
+   * have to wait for downstream are none of these. Acts with an async-depth of
+   * 1 and more.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_OVERLOAD,
+      g_param_spec_enum ("overload", "Overload",
+          "What becomes of frames that come faster than they can be restored",
+          GST_TYPE_DLORAL_OVERLOAD, DEFAULT_OVERLOAD, playing));
+
+  /**
+   * GstDloral:bypass:
+   *
+   * Enlarge frames without restoring them, to compare or to save power. Size and
+   * format stay what they are; the model stays at hand.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_BYPASS,
+      g_param_spec_boolean ("bypass", "Bypass",
+          "Enlarge frames without restoring them", DEFAULT_BYPASS, playing));
+
+  /**
+   * GstDloral:skip-static:
+   *
+   * Let a frame that is exactly the one before have its result, instead of
+   * computing it anew: for shared screens and pictures that stand still. It costs
+   * a comparison of the two.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_SKIP_STATIC,
+      g_param_spec_boolean ("skip-static", "Skip static frames",
+          "Use the last result again for a frame that is exactly the one before",
+          DEFAULT_SKIP_STATIC, playing));
 
   /**
    * GstDloral:stats:
    *
    * What was done since the element was started, all but the strings of type
-   * guint64: frames-in and frames-out (frames); frames-plain, those out that are
-   * merely enlarged since the model's result was not a number; latency of the
+   * guint64. Frames: frames-in, of which each was counted or will be as one of
+   * frames-out, frames-dropped (late, or too many for the model, see
+   * #GstDloral:overload) and frames-discarded (by a flush, a stop or an error).
+   * Of frames-out, those that are not restored: frames-bypassed, which were to be
+   * merely enlarged, frames-plain, of which the model's result was not a number,
+   * and frames-repeated, see #GstDloral:skip-static. Nanoseconds: latency of the
    * frame measured last, and encode-time, restore-time and decode-time, the mean
-   * times of the stages (nanoseconds); memory that frames take beside the model
-   * (bytes); device and precision (strings, empty until the model is loaded).
+   * times of the stages. Bytes: memory that frames take beside the model. Strings,
+   * empty until the model is loaded: device and precision.
    *
    * Since: 0.1
    */
@@ -475,4 +552,5 @@ gst_dloral_install_properties (GObjectClass * klass)
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_VAE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_OVERLOAD, 0);
 }

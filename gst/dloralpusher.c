@@ -7,6 +7,7 @@
 struct _DloralPusher
 {
   DloralPushFunc push;
+  DloralDiscardFunc discard;
   gpointer owner;
   GThread *thread;              /* NULL: not threaded */
 
@@ -67,11 +68,13 @@ dloral_pusher_run (gpointer user_data)
 }
 
 DloralPusher *
-dloral_pusher_new (DloralPushFunc push, gpointer owner, gboolean threaded)
+dloral_pusher_new (DloralPushFunc push, DloralDiscardFunc discard,
+    gpointer owner, gboolean threaded)
 {
   DloralPusher *p = g_new0 (DloralPusher, 1);
 
   p->push = push;
+  p->discard = discard;
   p->owner = owner;
   p->running = TRUE;
   p->flow = GST_FLOW_OK;
@@ -81,6 +84,21 @@ dloral_pusher_new (DloralPushFunc push, gpointer owner, gboolean threaded)
   if (threaded)
     p->thread = g_thread_new ("dloral-push", dloral_pusher_run, p);
   return p;
+}
+
+/* With the lock, which it lets go meanwhile. Nobody is adding, and the thread has
+ * nothing to take. */
+static void
+dloral_pusher_discard (DloralPusher * p)
+{
+  GQueue items = p->items;
+  DloralItem *item;
+
+  g_queue_init (&p->items);
+  g_mutex_unlock (&p->lock);
+  while ((item = g_queue_pop_head (&items)))
+    p->discard (p->owner, item);
+  g_mutex_lock (&p->lock);
 }
 
 void
@@ -93,7 +111,9 @@ dloral_pusher_free (DloralPusher * p)
   if (p->thread)
     g_thread_join (p->thread);
 
-  g_queue_clear_full (&p->items, (GDestroyNotify) dloral_item_free);
+  g_mutex_lock (&p->lock);
+  dloral_pusher_discard (p);
+  g_mutex_unlock (&p->lock);
   g_mutex_clear (&p->lock);
   g_cond_clear (&p->cond);
   g_free (p);
@@ -137,6 +157,7 @@ dloral_pusher_add_event (DloralPusher * p, GstEvent * event)
   if (pending) {
     DloralItem *item = g_new0 (DloralItem, 1);
 
+    item->kind = DLORAL_ITEM_EVENT;
     item->event = event;
     g_queue_push_tail (&p->items, item);
     g_cond_broadcast (&p->cond);
@@ -171,18 +192,12 @@ dloral_pusher_start_flush (DloralPusher * p)
 }
 
 void
-dloral_pusher_stop_flush (DloralPusher * p, GFunc keep, gpointer user_data)
+dloral_pusher_stop_flush (DloralPusher * p)
 {
-  DloralItem *item;
-
   g_mutex_lock (&p->lock);
   while (p->busy && p->thread != g_thread_self ())
     g_cond_wait (&p->cond, &p->lock);
-  while ((item = g_queue_pop_head (&p->items))) {
-    if (item->event && GST_EVENT_IS_STICKY (item->event) && keep)
-      keep (item->event, user_data);
-    dloral_item_free (item);
-  }
+  dloral_pusher_discard (p);
   p->flow = GST_FLOW_OK;
   p->flushes++;
   p->flushing = FALSE;

@@ -10,11 +10,20 @@
 
 G_BEGIN_DECLS
 
-/* A prepared output buffer that waits for its frame, or an event. */
+typedef enum
+{
+  DLORAL_ITEM_EVENT,
+  DLORAL_ITEM_COMPUTED,         /* a buffer that waits for the engine's picture */
+  DLORAL_ITEM_COMPLETE,         /* a buffer with its picture */
+  DLORAL_ITEM_REPEATED,         /* a buffer to get that of the one before */
+} DloralItemKind;
+
 typedef struct
 {
+  DloralItemKind kind;
   GstBuffer *buffer;
   GstEvent *event;
+  gboolean keep;                /* its picture may be repeated */
   GstClockTime entered;         /* when its input came, monotonic time in ns */
 } DloralItem;
 
@@ -25,11 +34,14 @@ typedef struct _DloralPusher DloralPusher;
 typedef GstFlowReturn (*DloralPushFunc) (gpointer owner, DloralItem * item,
     gboolean drop);
 
-/* threaded FALSE: every item is pushed by the one who adds it. */
-DloralPusher *dloral_pusher_new (DloralPushFunc push, gpointer owner,
-    gboolean threaded);
+/* Takes an item that will not be pushed. Without the pusher's lock. */
+typedef void (*DloralDiscardFunc) (gpointer owner, DloralItem * item);
 
-/* What is left is dropped. Nobody may be adding. */
+/* threaded FALSE: every item is pushed by the one who adds it. */
+DloralPusher *dloral_pusher_new (DloralPushFunc push,
+    DloralDiscardFunc discard, gpointer owner, gboolean threaded);
+
+/* What is left is discarded. Nobody may be adding. */
 void dloral_pusher_free (DloralPusher * pusher);
 
 /* What pushing returned last. */
@@ -45,12 +57,11 @@ gboolean dloral_pusher_add_event (DloralPusher * pusher, GstEvent * event);
 /* Waits until everything was pushed. FALSE when flushing. */
 gboolean dloral_pusher_drain (DloralPusher * pusher);
 
-/* TRUE wakes whoever drains, and lets nothing leave any more. FALSE waits for
- * what is being pushed, forgets what is left, and starts anew. Sticky events
- * among what is left are handed to `keep`, if any. */
+/* Wakes whoever drains, and lets nothing leave any more. */
 void dloral_pusher_start_flush (DloralPusher * pusher);
-void dloral_pusher_stop_flush (DloralPusher * pusher, GFunc keep,
-    gpointer user_data);
+
+/* Waits for what is being pushed, discards what is left, and starts anew. */
+void dloral_pusher_stop_flush (DloralPusher * pusher);
 
 /* Forgets `flow` if that is what pushing returned last. */
 void dloral_pusher_forgive (DloralPusher * pusher, GstFlowReturn flow);

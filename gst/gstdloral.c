@@ -15,12 +15,16 @@
  *
  * Without the #GstDloral:model property, a small model that comes with the
  * plugin is used. Loading it does not hold up the change of state: it happens
- * in a thread of its own, which posts progress messages, and the first frame
- * waits for it.
+ * in a thread of its own, which posts progress messages. The first frame waits
+ * for it; frames of a live source do so for a second at most, and then leave
+ * merely enlarged until it is there. So they do when their size changes.
  *
  * Up to #GstDloral:async-depth frames are computed while further ones come in.
  * They leave in order, each as soon as it is finished. The latency this means
- * is measured and announced.
+ * is measured and announced. #GstDloral:overload says what becomes of frames that
+ * come faster than they can be restored. Those that downstream calls too late by
+ * QoS events are dropped (or enlarged, with overload=bypass), unless the property
+ * qos is set to false.
  *
  * ## Example launch line
  * |[
@@ -61,36 +65,30 @@ gst_dloral_start (GstBaseTransform * trans)
   GstDloral *self = GST_DLORAL (trans);
   DloralState *state = &self->state;
   DloralSettings settings;
-  DloralModelParams params;
 
   GST_OBJECT_LOCK (self);
   settings = self->settings;
-  settings.model = g_strdup (self->settings.model);
-  settings.prompt = NULL;       /* read when a stream is made */
+  settings.model = settings.prompt = NULL;      /* read when they are needed */
   GST_OBJECT_UNLOCK (self);
 
-  params = (DloralModelParams) {
-    .path = settings.model,
-    .device = settings.device,
-    .precision = settings.precision,
-    .threads = settings.threads,
-    .cuda_device_id = settings.cuda_device_id,
-    .tune = settings.tune,
-  };
   g_mutex_lock (&state->lock);
   state->settings = settings;
+  state->started = g_get_monotonic_time ();
   state->discont = TRUE;
   state->lost = state->flow_reported = FALSE;
   state->flushing = state->live = FALSE;
   state->position = GST_CLOCK_TIME_NONE;
+  gst_video_info_init (&state->in);
+  gst_video_info_init (&state->out);
   memset (&state->latency, 0, sizeof state->latency);
   state->stats = (DloralStats) { .device = "", .precision = "" };
-  state->pusher = dloral_pusher_new (gst_dloral_push_item, self,
-      settings.async_depth > 0);
+  state->pusher = dloral_pusher_new (gst_dloral_push_item,
+      gst_dloral_discard_item, self, settings.async_depth > 0);
+  state->preparer = dloral_preparer_new (GST_ELEMENT_CAST (self));
   g_mutex_unlock (&state->lock);
 
-  state->loader = dloral_loader_new (GST_ELEMENT_CAST (self), &params,
-      settings.vae);
+  gst_dloral_forget_qos (self);
+  gst_dloral_wish (self);
   return TRUE;
 }
 
@@ -100,18 +98,17 @@ gst_dloral_stop (GstBaseTransform * trans)
   GstDloral *self = GST_DLORAL (trans);
   DloralState *state = &self->state;
   DloralPusher *pusher;
-  DloralLoader *loader;
+  DloralPreparer *preparer;
 
   gst_dloral_start_flush (self);
   g_mutex_lock (&state->lock);
   pusher = g_steal_pointer (&state->pusher);
-  loader = g_steal_pointer (&state->loader);
+  preparer = g_steal_pointer (&state->preparer);
   g_mutex_unlock (&state->lock);
 
   dloral_pusher_free (pusher);
-  gst_dloral_reset_stream (self, NULL);
-  dloral_loader_free (loader);
-  g_clear_pointer (&state->settings.model, g_free);
+  gst_dloral_reset_session (self, NULL);
+  dloral_preparer_free (preparer);
   return TRUE;
 }
 
@@ -146,7 +143,6 @@ gst_dloral_submit_input_buffer (GstBaseTransform * trans, gboolean is_discont,
     GstBuffer * inbuf)
 {
   GstDloral *self = GST_DLORAL (trans);
-  GstFlowReturn flow;
 
   /* is_discont stays set until the base class pushes something, which it never
    * does here. */
@@ -156,11 +152,9 @@ gst_dloral_submit_input_buffer (GstBaseTransform * trans, gboolean is_discont,
     gst_buffer_unref (inbuf);
     return GST_FLOW_FLUSHING;
   }
-  flow = GST_BASE_TRANSFORM_CLASS (gst_dloral_parent_class)->submit_input_buffer
-      (trans, is_discont, inbuf);
-  if (flow == GST_BASE_TRANSFORM_FLOW_DROPPED)
-    self->state.lost = TRUE;
-  return flow;
+  return GST_BASE_TRANSFORM_CLASS
+      (gst_dloral_parent_class)->submit_input_buffer (trans, is_discont,
+      inbuf);
 }
 
 /* Nothing comes out here: the pusher pushes. */
@@ -235,4 +229,5 @@ gst_dloral_init (GstDloral * self)
 
   /* Upstream need not start with the size that downstream would like. */
   gst_base_transform_set_prefer_passthrough (GST_BASE_TRANSFORM (self), FALSE);
+  gst_base_transform_set_qos_enabled (GST_BASE_TRANSFORM (self), TRUE);
 }

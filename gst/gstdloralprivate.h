@@ -16,10 +16,10 @@
 
 #include "dloralconvert.h"
 #include "dloralcudamemory.h"
+#include "dloralenums.h"
 #include "dlorallatency.h"
-#include "dloralloader.h"
+#include "dloralpreparer.h"
 #include "dloralpusher.h"
-#include "dloraltuner.h"
 #include "gstdloral.h"
 
 G_BEGIN_DECLS
@@ -33,29 +33,38 @@ GST_DEBUG_CATEGORY_EXTERN (gst_dloral_debug);
 /* What the user may set. */
 typedef struct
 {
-  gchar *model;                 /* NULL: the default model */
+  /* In force from the next start () on. */
   DloralDeviceKind device;
-  DloralPrecision precision;
   guint threads;
   gint cuda_device_id;
   gboolean tune;
   guint async_depth;
+  /* These may change at any time. */
+  gchar *model;                 /* NULL: the default model */
+  DloralPrecision precision;
   DloralColorFix color_fix;
   DloralVae vae;
   guint temporal_window;
   guint tile_size, tile_overlap;
   gdouble scene_cut_threshold;
-  /* These may change at any time; those in force are the tuner's. */
   gchar *prompt;                /* NULL: the model's own */
   gdouble consistency_strength, detail_strength;
+  DloralOverload overload;
+  gboolean bypass, skip_static;
 } DloralSettings;
 
-/* Sums since start (). */
+/* Sums since start (). What came in has gone out, was dropped or discarded, or is
+ * on its way. */
 typedef struct
 {
   guint64 frames_in, frames_out;
-  guint64 frames_plain;         /* of those out, merely enlarged */
+  guint64 frames_dropped;       /* late, or too many for the model */
+  guint64 frames_discarded;     /* by a flush or an error */
+  guint64 frames_bypassed;      /* of those out, enlarged by intent */
+  guint64 frames_plain;         /* enlarged since the model failed on them */
+  guint64 frames_repeated;      /* same as the one before */
   GstClockTime latency;         /* of the frame measured last */
+  guint64 frames_computed;      /* those that the next are sums of */
   guint64 stage_ns[DLORAL_N_STAGES];
   const gchar *device, *precision;      /* static strings; "" until loaded */
 } DloralStats;
@@ -63,28 +72,31 @@ typedef struct
 typedef struct
 {
   /* The streaming thread's. */
-  DloralSettings settings;      /* in force since start () */
+  DloralSettings settings;      /* as of start (); its strings are NULL */
+  gint64 started;               /* monotonic time, microseconds */
   gboolean discont;             /* the next frame has no frame before it */
   gboolean lost;                /* a frame before the next one was dropped */
   gboolean flow_reported;       /* upstream knows the pusher's flow */
   DloralConvert *convert;       /* NULL: to be made for the caps */
-  gboolean on_cuda;             /* the stream computes there */
-  gint stream_width, stream_height;     /* what `stream` was made for */
+  GstVideoConverter *enlarger;  /* likewise */
+  DloralFrame *last;            /* submitted last, and nothing went another way
+                                 * since; or NULL */
+
+  /* The pushing thread's. */
+  GstBuffer *restored;          /* the last one, where it may be repeated */
 
   /* Pointers are replaced by the streaming thread or by start () and stop (),
    * and under the lock, so that any other thread may use them under it. */
   GMutex lock;
   GstVideoInfo in, out;
-  DloralLoader *loader;
+  DloralPreparer *preparer;
   DloralPusher *pusher;
-  DloralStream *stream;         /* NULL: to be made for the caps */
-  DloralTuner *tuner;           /* of the stream */
-  gboolean reads_prompts;       /* the model does */
-  gboolean retune;              /* conditions were set since it was last cleared,
-                                 * while a stream was being made */
+  DloralSession *session;       /* NULL: none yet for these frames */
   gboolean flushing;
   gboolean live;                /* upstream, by the last latency query */
   DloralLatency latency;
+  GstClockTime earliest;        /* running time that is not too late, or NONE */
+  gdouble proportion;           /* of that which is wanted; by QoS events */
   GstClockTime position;        /* end of the frame pushed last, or NONE */
   DloralStats stats;
 } DloralState;
@@ -103,10 +115,23 @@ struct _GstDloral
 void gst_dloral_init_settings (DloralSettings * settings);
 void gst_dloral_install_properties (GObjectClass * klass);
 
+/* --- Session (dloralsetup.c) ---------------------------------------------- */
+
+/* Has prepared what the settings are now. Any thread. */
+void gst_dloral_wish (GstDloral * self);
+
+/* Makes sure of state.session and state.convert for the caps at hand, and waits
+ * for them unless a live stream would stand still. Without a session: frames can
+ * only be enlarged for now. */
+GstFlowReturn gst_dloral_ensure_session (GstDloral * self);
+
+/* Forgets what was made for the caps, but for the session if it suits frames like
+ * `in`. Nothing may be on its way. */
+void gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in);
+
 /* --- Frames (dloralframes.c) --------------------------------------------- */
 
-/* Takes an LQ frame in: converts it and hands it to the engine. Streaming
- * thread. */
+/* Takes an LQ frame in. Streaming thread. */
 GstFlowReturn gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf);
 
 /* What of an output can be made while its input is at hand: the alpha. The base
@@ -114,23 +139,32 @@ GstFlowReturn gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf);
 GstFlowReturn gst_dloral_transform (GstBaseTransform * trans,
     GstBuffer * inbuf, GstBuffer * outbuf);
 
-/* The way out of a frame or an event: the pusher's function. */
+/* --- Lateness (dloralqos.c) ----------------------------------------------- */
+
+/* From downstream; not taken. */
+void gst_dloral_note_qos (GstDloral * self, GstEvent * event);
+void gst_dloral_forget_qos (GstDloral * self);
+
+/* Whether downstream would throw the frame away. */
+gboolean gst_dloral_is_late (GstDloral * self, GstBuffer * inbuf);
+
+/* Leaves a frame out, counts it and says so. */
+void gst_dloral_drop_frame (GstDloral * self, GstBuffer * inbuf);
+
+/* --- Way out (dloraloutput.c) --------------------------------------------- */
+
+/* The pusher's functions. */
 GstFlowReturn gst_dloral_push_item (gpointer self, DloralItem * item,
     gboolean drop);
-
-/* Forgets the converter, and the engine's stream unless it suits `in`. Nothing
- * may be on its way. */
-void gst_dloral_reset_stream (GstDloral * self, const GstVideoInfo * in);
+void gst_dloral_discard_item (gpointer self, DloralItem * item);
 
 /* Waits until all that came in has gone out. FALSE when flushing. */
 gboolean gst_dloral_drain (GstDloral * self);
 
-/* TRUE: wakes every wait, any thread. FALSE: forgets what was on its way. */
+/* The first wakes every wait, any thread. The second forgets what was on its
+ * way. */
 void gst_dloral_start_flush (GstDloral * self);
 void gst_dloral_stop_flush (GstDloral * self);
-
-/* Steers the stream by the settings as they are now. Any thread. */
-void gst_dloral_tune (GstDloral * self);
 
 /* --- Caps and allocation (dloralnegotiate.c) ----------------------------- */
 

@@ -18,6 +18,7 @@ typedef struct
 struct _DloralModel
 {
   gint refs;
+  const gchar *path;            /* interned */
 };
 
 struct _DloralStream
@@ -62,6 +63,7 @@ dloral_model_open (const DloralModelParams * params, GError ** error)
 {
   DloralModel *model;
 
+  g_atomic_int_inc (&fake_engine.opens);
   g_usleep (fake_engine.open_us);
   if (g_str_equal (params->path, FAKE_MODEL_MISSING)) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND, "no such file");
@@ -77,6 +79,7 @@ dloral_model_open (const DloralModelParams * params, GError ** error)
   }
   model = g_new0 (DloralModel, 1);
   model->refs = 1;
+  model->path = g_intern_string (params->path);
   g_atomic_int_inc (&fake_engine.models);
   return model;
 }
@@ -161,6 +164,7 @@ compute (DloralStream * s, Slot * slot, guint number)
   f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
   g_mutex_lock (&s->lock);
   fake_engine.params = s->params;
+  fake_engine.path = s->model->path;
   g_mutex_unlock (&s->lock);
   f->plain = fake_engine.plain;
   if (number == fake_engine.failing_frame)
@@ -282,6 +286,7 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
 {
   DloralStream *s;
 
+  g_usleep (fake_engine.compile_us);
   if (fake_engine.fail_stream) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
     return NULL;
@@ -383,6 +388,26 @@ dloral_stream_acquire (DloralStream * s)
   }
   g_mutex_unlock (&s->lock);
   return slot ? &slot->frame : NULL;
+}
+
+gboolean
+dloral_stream_is_behind (DloralStream * s)
+{
+  gboolean behind = TRUE;
+  guint i;
+
+  g_mutex_lock (&s->lock);
+  for (i = 0; i < s->n_slots; i++)
+    behind = behind && s->slots[i].state == SUBMITTED;
+  g_mutex_unlock (&s->lock);
+  return behind;
+}
+
+gboolean
+dloral_stream_is_repeat (DloralStream * s, DloralFrame * frame,
+    DloralFrame * last)
+{
+  return memcmp (frame->lq, last->lq, s->in.size) == 0;
 }
 
 static void

@@ -15,6 +15,7 @@ typedef struct
 {
   /* Set by tests between fake_engine_reset () and the element's start. */
   gulong open_us;               /* dloral_model_open () takes so long */
+  gulong compile_us;            /* dloral_stream_new () takes so long */
   gint frame_us;                /* atomic: one frame takes so long */
   guint failing_frame;          /* this submitted frame of a stream fails */
   gboolean text_encoder;        /* models have one */
@@ -24,6 +25,7 @@ typedef struct
   gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */
 
   /* Atomic, read by tests. */
+  gint opens;                   /* calls of dloral_model_open () */
   gint models, streams;         /* alive */
   gint streams_made;
   gint frames;                  /* computed */
@@ -34,6 +36,7 @@ typedef struct
 
   /* What the last frame was computed with; of a frame that is out. */
   DloralStreamParams params;
+  const gchar *path;            /* of the model; static */
 } FakeEngine;
 
 extern FakeEngine fake_engine;
@@ -41,8 +44,9 @@ extern FakeEngine fake_engine;
 /* Defaults: at once, without failure. Nothing may be alive. */
 void fake_engine_reset (void);
 
-/* A model path that can be opened, and three that cannot. */
+/* Model paths that can be opened, and three that cannot. */
 #define FAKE_MODEL_GOOD "good"
+#define FAKE_MODEL_OTHER "other"
 #define FAKE_MODEL_MISSING "missing"
 #define FAKE_MODEL_BROKEN "broken"
 #define FAKE_MODEL_HUGE "huge"

@@ -37,6 +37,7 @@ harness_new (const gchar * sink_caps, const gchar * properties)
   g_strfreev (list);
   h = gst_harness_new_with_element (element, "sink", "src");
   gst_object_unref (element);
+  gst_harness_set_live (h, FALSE);
   if (sink_caps)
     gst_harness_set_src_caps_str (h, sink_caps);
   return h;

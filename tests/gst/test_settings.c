@@ -4,6 +4,11 @@
  */
 #include "harness.h"
 
+#define OTHER_CAPS "video/x-raw, format=RGB, width=48, height=20, " \
+    "framerate=25/1"
+
+static const gchar *const depths[] = { "async-depth=0", "async-depth=2" };
+
 static void
 push_and_pull (GstHarness * h, guint n)
 {
@@ -54,8 +59,7 @@ GST_START_TEST (test_all)
 
 GST_END_TEST;
 
-/* A change while playing reaches the stream that is there; what needs a new
- * stream waits for the next start. */
+/* A change of the conditions reaches the stream that is there. */
 GST_START_TEST (test_change)
 {
   GstHarness *h;
@@ -63,16 +67,98 @@ GST_START_TEST (test_change)
   harness_setup ();
   h = harness_new (SMALL_CAPS, NULL);
   push_and_pull (h, 0);
-  gst_harness_set (h, "dloral", "detail-strength", 0.5, "temporal-window", 2,
-      NULL);
+  gst_harness_set (h, "dloral", "detail-strength", 0.5, NULL);
   harness_wait_for (&fake_engine.changes, 1);
   push_and_pull (h, 1);
   fail_unless_equals_float (fake_engine.params.conditions.detail_strength,
       0.5);
   fail_unless_equals_float
       (fake_engine.params.conditions.consistency_strength, 1);
-  fail_unless_equals_int (fake_engine.params.temporal_window, 1);
   fail_unless_equals_int (fake_engine.streams_made, 1);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
+/* Of anything else, another stream takes over when it is ready; frames go on
+ * meanwhile. */
+GST_START_TEST (test_switch)
+{
+  GstHarness *h;
+  guint n;
+
+  harness_setup ();
+  h = harness_new (SMALL_CAPS, depths[__i__]);
+  push_and_pull (h, 0);
+  fake_engine.open_us = fake_engine.compile_us = 100000;
+  gst_harness_set (h, "dloral", "temporal-window", 2, "model",
+      FAKE_MODEL_OTHER, NULL);
+  for (n = 1; fake_engine.params.temporal_window == 1; n++) {
+    fail_unless (n < 500, "waited in vain");
+    push_and_pull (h, n);
+    g_usleep (5000);
+  }
+  fail_unless (n > 10);
+  fail_unless_equals_string (fake_engine.path, FAKE_MODEL_OTHER);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.models), 1);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.streams), 1);
+  fail_unless_equals_int (g_atomic_int_get (&fake_engine.disconts), 2);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
+/* A model that cannot be had is said, and the old one goes on; for another size of
+ * frames, too. */
+GST_START_TEST (test_switch_fails)
+{
+  GstHarness *h;
+  GstMessage *message;
+  GstBus *bus;
+
+  harness_setup ();
+  h = harness_new (SMALL_CAPS, NULL);
+  push_and_pull (h, 0);
+  bus = harness_get_bus (h);
+  gst_harness_set (h, "dloral", "model", FAKE_MODEL_BROKEN, NULL);
+  message = gst_bus_timed_pop_filtered (bus, 10 * GST_SECOND,
+      GST_MESSAGE_WARNING | GST_MESSAGE_ERROR);
+  fail_unless (message != NULL);
+  fail_unless_equals_int (GST_MESSAGE_TYPE (message), GST_MESSAGE_WARNING);
+  gst_message_unref (message);
+  push_and_pull (h, 1);
+  gst_harness_set (h, "dloral", "detail-strength", 0.25, NULL);
+  harness_wait_for (&fake_engine.changes, 1);
+  push_and_pull (h, 2);
+  gst_harness_set_src_caps_str (h, OTHER_CAPS);
+  gst_harness_push (h, harness_frame (OTHER_CAPS, 3));
+  gst_buffer_unref (gst_harness_pull (h));
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING |
+          GST_MESSAGE_ERROR) == NULL);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bus);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
+/* There and back while the first is still being made: nothing waits for what is
+ * not wanted any more. */
+GST_START_TEST (test_switch_sizes)
+{
+  GstHarness *h;
+
+  harness_setup ();
+  h = harness_new (SMALL_CAPS, NULL);
+  push_and_pull (h, 0);
+  fake_engine.compile_us = 50000;
+  gst_harness_set_src_caps_str (h, OTHER_CAPS);
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
+  push_and_pull (h, 1);
+  gst_harness_set_src_caps_str (h, OTHER_CAPS);
+  g_usleep (20000);
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
+  push_and_pull (h, 2);
   harness_end (h);
 }
 
@@ -179,8 +265,9 @@ GST_START_TEST (test_prompt_unread)
   GstBus *bus;
 
   harness_setup ();
-  h = harness_new (SMALL_CAPS, "prompt=snow detail-strength=0.5");
+  h = harness_new (NULL, "prompt=snow detail-strength=0.5");
   bus = harness_get_bus (h);
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
   push_and_pull (h, 0);
   expect_settings_warning (bus);
   fail_unless (fake_engine.params.conditions.prompt == NULL);
@@ -207,6 +294,9 @@ settings_suite (void)
   tcase_add_test (tc, test_defaults);
   tcase_add_test (tc, test_all);
   tcase_add_test (tc, test_change);
+  tcase_add_loop_test (tc, test_switch, 0, G_N_ELEMENTS (depths));
+  tcase_add_test (tc, test_switch_fails);
+  tcase_add_test (tc, test_switch_sizes);
   tcase_add_test (tc, test_many_changes);
   tcase_add_test (tc, test_change_fails);
   tcase_add_test (tc, test_prompt);

@@ -282,6 +282,7 @@ GST_START_TEST (test_progress_cancelled)
   gst_element_set_bus (element, bus);
   g_object_set (element, "model", FAKE_MODEL_BROKEN, NULL);
   gst_element_set_state (element, GST_STATE_PAUSED);
+  harness_wait_for (&fake_engine.opens, 1);
   gst_element_set_state (element, GST_STATE_READY);
   expect_progress (bus, "load", GST_PROGRESS_TYPE_CANCELED, TRUE);
   fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR) == NULL);
@@ -300,8 +301,9 @@ GST_START_TEST (test_progress_compile)
   GstBus *bus;
 
   harness_setup ();
-  h = harness_new (SMALL_CAPS, NULL);
+  h = harness_new (NULL, NULL);
   bus = harness_get_bus (h);
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
   gst_harness_push (h, harness_frame (SMALL_CAPS, 0));
   harness_expect_frame (h, 0);
   expect_progress (bus, "compile", GST_PROGRESS_TYPE_COMPLETE, FALSE);
@@ -362,7 +364,8 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
   gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
-  g_object_set (element, "threads", 3, "cuda-device-id", 1, "tune", TRUE,
+  gst_util_set_object_arg (G_OBJECT (element), "overload", "drop");
+  g_object_set (element, "bypass", TRUE, "skip-static", TRUE, "threads", 3, "cuda-device-id", 1, "tune", TRUE,
       "async-depth", 7, "model", "a",
       "prompt", "a", "consistency-strength", 0.5, "detail-strength", 0.0,
       "temporal-window", 0, "tile-size", 48, "tile-overlap", 4,

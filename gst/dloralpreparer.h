@@ -1,0 +1,50 @@
+/* Prepares what frames are restored with, in a thread of its own: opens the
+ * model, makes it ready for a size of frames, steers it. It is told what is
+ * wished for, as often as that changes, and does what is missing. The
+ * application hears how far it is.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <gst/gst.h>
+
+#include "dloralsession.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  DloralModelParams model;      /* path NULL: the default model */
+  DloralStreamParams stream;    /* width 0: no frames yet, only open the model */
+} DloralWish;
+
+typedef struct _DloralPreparer DloralPreparer;
+
+/* Messages are posted as `element`, which must outlive the preparer: progress
+ * (codes "load" and "compile") and, where a wish cannot be fulfilled, an error; or
+ * a warning while there is a session for frames of that size, which then goes
+ * on. */
+DloralPreparer *dloral_preparer_new (GstElement * element);
+
+/* What is being done is given up; no message is posted any more after. */
+void dloral_preparer_free (DloralPreparer * preparer);
+
+/* Wishes anew; copies. Never waits. Any thread. */
+void dloral_preparer_wish (DloralPreparer * preparer,
+    const DloralWish * wish);
+
+/* The session for the latest wish, once: a reference, or NULL if it is the one
+ * taken last. Waits for it until then (monotonic time; 0: not at all, G_MAXINT64:
+ * as long as it takes), unless there will be none or the wait is interrupted. */
+DloralSession *dloral_preparer_take (DloralPreparer * preparer,
+    gint64 until);
+
+/* Whether the latest wish could not be fulfilled. */
+gboolean dloral_preparer_has_failed (DloralPreparer * preparer);
+
+/* TRUE wakes whoever waits, now and until FALSE is set. Any thread. */
+void dloral_preparer_set_interrupted (DloralPreparer * preparer,
+    gboolean interrupted);
+
+G_END_DECLS
