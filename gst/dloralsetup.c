@@ -12,10 +12,6 @@
 /* Frames are converted by at most this many threads in each direction. */
 #define MAX_CONVERT_THREADS 4
 
-/* A live stream's first frames wait for the model for this long after the
- * start, in microseconds. */
-#define MAX_LIVE_WAIT G_USEC_PER_SEC
-
 /* --- Wishes -------------------------------------------------------------- */
 
 /* With the lock. Strings are copies. */
@@ -127,8 +123,7 @@ gst_dloral_get_patience (GstDloral * self)
 {
   if (self->state.session)
     return 0;
-  return gst_dloral_is_live (self) ?
-      self->state.started + MAX_LIVE_WAIT : G_MAXINT64;
+  return gst_dloral_is_live (self) ? self->state.patience : G_MAXINT64;
 }
 
 /* Tells the stream what frames are like. */
@@ -183,6 +178,7 @@ gst_dloral_ensure_session (GstDloral * self)
     GST_DEBUG_OBJECT (self, "frames of %dx%d are restored by another session",
         next->width, next->height);
     gst_dloral_set_session (self, next);
+    state->patience = 0;
   }
   if (state->session)
     return state->convert ? GST_FLOW_OK : gst_dloral_set_formats (self);

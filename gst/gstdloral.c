@@ -57,6 +57,10 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
 G_DEFINE_TYPE (GstDloral, gst_dloral, GST_TYPE_BASE_TRANSFORM);
 GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
 
+/* A live stream's first frames wait for the model for this long after the
+ * start, in microseconds. */
+#define MAX_LIVE_WAIT G_USEC_PER_SEC
+
 /* --- Start and stop ------------------------------------------------------ */
 
 static gboolean
@@ -73,7 +77,7 @@ gst_dloral_start (GstBaseTransform * trans)
 
   g_mutex_lock (&state->lock);
   state->settings = settings;
-  state->started = g_get_monotonic_time ();
+  state->patience = g_get_monotonic_time () + MAX_LIVE_WAIT;
   state->discont = TRUE;
   state->lost = state->flow_reported = FALSE;
   state->flushing = state->live = FALSE;

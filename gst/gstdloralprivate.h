@@ -73,7 +73,8 @@ typedef struct
 {
   /* The streaming thread's. */
   DloralSettings settings;      /* as of start (); its strings are NULL */
-  gint64 started;               /* monotonic time, microseconds */
+  gint64 patience;              /* until when a live stream's first frames wait for
+                                 * the model; monotonic time, microseconds */
   gboolean discont;             /* the next frame has no frame before it */
   gboolean lost;                /* a frame before the next one was dropped */
   gboolean flow_reported;       /* upstream knows the pusher's flow */

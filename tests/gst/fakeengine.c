@@ -12,6 +12,7 @@
 typedef struct
 {
   DloralFrame frame;
+  guint used;                   /* when: slots take turns */
   enum { IDLE, ACQUIRED, SUBMITTED, FINISHED, COLLECTED } state;
 } Slot;
 
@@ -32,7 +33,8 @@ struct _DloralStream
   GMutex lock;
   GCond cond;
   GQueue submitted, finished;   /* Slot */
-  guint count;                  /* frames submitted so far */
+  guint count;                  /* frames computed so far */
+  guint uses;                   /* and submitted; the submitting thread's */
   guint epoch;
   gboolean flushing, stopping;
   GThread *worker;
@@ -363,10 +365,10 @@ find_idle (DloralStream * s)
   guint i;
 
   for (i = 0; i < s->n_slots; i++) {
-    if (s->slots[i].state == IDLE)
-      idle = &s->slots[i];
-    else
+    if (s->slots[i].state != IDLE)
       busy++;
+    else if (!idle || s->slots[i].used < idle->used)
+      idle = &s->slots[i];
   }
   if (idle && busy > fake_engine.most_in_flight)
     fake_engine.most_in_flight = busy;
@@ -407,6 +409,7 @@ gboolean
 dloral_stream_is_repeat (DloralStream * s, DloralFrame * frame,
     DloralFrame * last)
 {
+  g_assert (frame != last);
   return memcmp (frame->lq, last->lq, s->in.size) == 0;
 }
 
@@ -429,6 +432,7 @@ set_state (DloralStream * s, DloralFrame * frame, int from, int to,
 void
 dloral_stream_submit (DloralStream * s, DloralFrame * frame)
 {
+  ((Slot *) frame)->used = ++s->uses;
   set_state (s, frame, ACQUIRED, SUBMITTED, &s->submitted);
 }
 
