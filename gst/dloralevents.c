@@ -70,6 +70,9 @@ gst_dloral_sink_event (GstBaseTransform * trans, GstEvent * event)
 
   if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_START) {
     gst_dloral_start_flush (self);
+  } else if (GST_EVENT_IS_SERIALIZED (event) && !self->state.pusher) {
+    gst_event_unref (event);    /* not started yet */
+    return FALSE;
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP) {
     gst_dloral_stop_flush (self);
   } else if (gst_dloral_event_needs_drain (event)) {
@@ -83,6 +86,31 @@ gst_dloral_sink_event (GstBaseTransform * trans, GstEvent * event)
     return TRUE;
   }
   return GST_DLORAL_PARENT_CLASS (trans)->sink_event (trans, event);
+}
+
+/* The base class can only say that an event was not taken, which upstream would
+ * read as an error where it was a flush or a stop. */
+static GstFlowReturn
+gst_dloral_sink_event_full (GstPad * pad, GstObject * parent, GstEvent * event)
+{
+  GstDloral *self = GST_DLORAL (parent);
+  gboolean caps = GST_EVENT_TYPE (event) == GST_EVENT_CAPS;
+
+  if (self->base_event (pad, parent, event))
+    return GST_FLOW_OK;
+  if (gst_dloral_is_flushing (self))
+    return GST_FLOW_FLUSHING;
+  return caps ? GST_FLOW_NOT_NEGOTIATED : GST_FLOW_ERROR;
+}
+
+void
+gst_dloral_install_event_function (GstDloral * self)
+{
+  GstPad *pad = GST_BASE_TRANSFORM_SINK_PAD (self);
+
+  self->base_event = GST_PAD_EVENTFUNC (pad);
+  gst_pad_set_event_full_function (pad,
+      GST_DEBUG_FUNCPTR (gst_dloral_sink_event_full));
 }
 
 /* --- From downstream ----------------------------------------------------- */
@@ -208,7 +236,8 @@ gst_dloral_query (GstBaseTransform * trans, GstPadDirection direction,
     if (GST_QUERY_TYPE (query) == GST_QUERY_POSITION
         && gst_dloral_query_position (self, query))
       return TRUE;
-  } else if (GST_QUERY_IS_SERIALIZED (query) && !gst_dloral_drain (self)) {
+  } else if (GST_QUERY_IS_SERIALIZED (query)
+      && (!self->state.pusher || !gst_dloral_drain (self))) {
     return FALSE;
   }
   return GST_DLORAL_PARENT_CLASS (trans)->query (trans, direction,

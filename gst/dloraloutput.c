@@ -223,6 +223,18 @@ gst_dloral_drain (GstDloral * self)
   return dloral_pusher_drain (self->state.pusher);
 }
 
+gboolean
+gst_dloral_is_flushing (GstDloral * self)
+{
+  DloralState *state = &self->state;
+  gboolean flushing;
+
+  g_mutex_lock (&state->lock);
+  flushing = state->flushing || !state->pusher;
+  g_mutex_unlock (&state->lock);
+  return flushing;
+}
+
 void
 gst_dloral_start_flush (GstDloral * self)
 {

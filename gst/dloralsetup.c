@@ -151,18 +151,6 @@ gst_dloral_set_formats (GstDloral * self)
   return GST_FLOW_ERROR;
 }
 
-static gboolean
-gst_dloral_is_flushing (GstDloral * self)
-{
-  DloralState *state = &self->state;
-  gboolean flushing;
-
-  g_mutex_lock (&state->lock);
-  flushing = state->flushing;
-  g_mutex_unlock (&state->lock);
-  return flushing;
-}
-
 GstFlowReturn
 gst_dloral_ensure_session (GstDloral * self)
 {

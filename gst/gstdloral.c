@@ -63,6 +63,8 @@ GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
 
 /* --- Start and stop ------------------------------------------------------ */
 
+/* The sink pad is open already: what comes in before this is over is refused, by
+ * the streaming thread's check of `pusher` under its own lock. */
 static gboolean
 gst_dloral_start (GstBaseTransform * trans)
 {
@@ -75,6 +77,7 @@ gst_dloral_start (GstBaseTransform * trans)
   settings.model = settings.prompt = NULL;      /* read when they are needed */
   GST_OBJECT_UNLOCK (self);
 
+  GST_PAD_STREAM_LOCK (GST_BASE_TRANSFORM_SINK_PAD (trans));
   g_mutex_lock (&state->lock);
   state->settings = settings;
   state->patience = g_get_monotonic_time () + MAX_LIVE_WAIT;
@@ -90,6 +93,7 @@ gst_dloral_start (GstBaseTransform * trans)
       gst_dloral_discard_item, self, settings.async_depth > 0);
   state->preparer = dloral_preparer_new (GST_ELEMENT_CAST (self));
   g_mutex_unlock (&state->lock);
+  GST_PAD_STREAM_UNLOCK (GST_BASE_TRANSFORM_SINK_PAD (trans));
 
   gst_dloral_forget_qos (self);
   gst_dloral_wish (self);
@@ -148,6 +152,10 @@ gst_dloral_submit_input_buffer (GstBaseTransform * trans, gboolean is_discont,
 {
   GstDloral *self = GST_DLORAL (trans);
 
+  if (!self->state.pusher) {
+    gst_buffer_unref (inbuf);
+    return GST_FLOW_FLUSHING;
+  }
   /* is_discont stays set until the base class pushes something, which it never
    * does here. */
   if ((GST_BUFFER_IS_DISCONT (inbuf)
@@ -233,5 +241,6 @@ gst_dloral_init (GstDloral * self)
 
   /* Upstream need not start with the size that downstream would like. */
   gst_base_transform_set_prefer_passthrough (GST_BASE_TRANSFORM (self), FALSE);
+  gst_dloral_install_event_function (self);
   gst_base_transform_set_qos_enabled (GST_BASE_TRANSFORM (self), TRUE);
 }

@@ -108,6 +108,7 @@ struct _GstDloral
 
   DloralSettings settings;
   DloralState state;
+  GstPadEventFunction base_event;       /* the base class's, of the sink pad */
   GstObject *cuda;              /* GStreamer's context of the GPU, or NULL */
 };
 
@@ -162,6 +163,9 @@ void gst_dloral_discard_item (gpointer self, DloralItem * item);
 /* Waits until all that came in has gone out. FALSE when flushing. */
 gboolean gst_dloral_drain (GstDloral * self);
 
+/* Whether a flush has begun, or the element is stopped or about to be. */
+gboolean gst_dloral_is_flushing (GstDloral * self);
+
 /* The first wakes every wait, any thread. The second forgets what was on its
  * way. */
 void gst_dloral_start_flush (GstDloral * self);
@@ -174,6 +178,7 @@ void gst_dloral_install_negotiation (GstBaseTransformClass * klass);
 /* --- Events and queries (dloralevents.c) --------------------------------- */
 
 void gst_dloral_install_events (GstBaseTransformClass * klass);
+void gst_dloral_install_event_function (GstDloral * self);
 
 /* --- Metas (dloralmeta.c) ------------------------------------------------ */
 

@@ -253,16 +253,17 @@ set_formats (DloralStream * s, const DloralVideoFormat * in,
   int width = s->params.width, height = s->params.height;
   guint i;
 
+  g_mutex_lock (&s->lock);
+  for (i = 0; i < s->n_slots; i++)
+    while (s->slots[i].state == SUBMITTED)      /* since before a flush */
+      g_cond_wait (&s->cond, &s->lock);
   init_rgb (&s->in, width, height);
   init_rgb (&s->out, SCALE * width, SCALE * height);
   if (in)
     s->in = *in;
   if (out)
     s->out = *out;
-  g_mutex_lock (&s->lock);
   for (i = 0; i < s->n_slots; i++) {
-    while (s->slots[i].state == SUBMITTED)      /* since before a flush */
-      g_cond_wait (&s->cond, &s->lock);
     g_assert (s->slots[i].state == IDLE);
     slot_clear (&s->slots[i]);
     slot_init (&s->slots[i], s);
