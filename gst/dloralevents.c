@@ -203,7 +203,6 @@ gst_dloral_query_latency (GstDloral * self, GstQuery * query)
 static gboolean
 gst_dloral_query_position (GstDloral * self, GstQuery * query)
 {
-  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
   GstClockTime position;
   GstFormat format;
 
@@ -212,11 +211,9 @@ gst_dloral_query_position (GstDloral * self, GstQuery * query)
   g_mutex_unlock (&self->state.lock);
 
   gst_query_parse_position (query, &format, NULL);
-  if (format != GST_FORMAT_TIME || segment->format != GST_FORMAT_TIME
-      || !GST_CLOCK_TIME_IS_VALID (position))
+  if (format != GST_FORMAT_TIME || !GST_CLOCK_TIME_IS_VALID (position))
     return FALSE;
-  gst_query_set_position (query, format,
-      gst_segment_to_stream_time (segment, GST_FORMAT_TIME, position));
+  gst_query_set_position (query, format, position);
   return TRUE;
 }
 

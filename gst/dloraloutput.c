@@ -142,18 +142,29 @@ gst_dloral_repeat_picture (GstDloral * self, GstBuffer * outbuf)
 
 /* --- Out ------------------------------------------------------------------- */
 
+/* Where it ends, in stream time; played backwards, where it begins. */
+static GstClockTime
+gst_dloral_get_position (GstDloral * self, GstBuffer * buffer)
+{
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  GstClockTime end = GST_BUFFER_PTS (buffer);
+
+  if (segment->format != GST_FORMAT_TIME || !GST_CLOCK_TIME_IS_VALID (end))
+    return GST_CLOCK_TIME_NONE;
+  if (GST_BUFFER_DURATION_IS_VALID (buffer) && segment->rate > 0)
+    end += GST_BUFFER_DURATION (buffer);
+  return gst_segment_to_stream_time (segment, GST_FORMAT_TIME, end);
+}
+
 static GstFlowReturn
 gst_dloral_push_buffer (GstDloral * self, DloralItem * item)
 {
   DloralState *state = &self->state;
   GstBuffer *buffer = g_steal_pointer (&item->buffer);
-  GstClockTime position = GST_BUFFER_PTS (buffer);
+  GstClockTime position = gst_dloral_get_position (self, buffer);
 
-  if (GST_BUFFER_DURATION_IS_VALID (buffer)
-      && GST_BASE_TRANSFORM (self)->segment.rate > 0)
-    position += GST_BUFFER_DURATION (buffer);
   g_mutex_lock (&state->lock);
-  if (GST_BUFFER_PTS_IS_VALID (buffer))
+  if (GST_CLOCK_TIME_IS_VALID (position))
     state->position = position;
   state->stats.frames_out++;
   if (item->kind == DLORAL_ITEM_COMPLETE)

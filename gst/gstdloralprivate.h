@@ -98,7 +98,8 @@ typedef struct
   DloralLatency latency;
   GstClockTime earliest;        /* running time that is not too late, or NONE */
   gdouble proportion;           /* of that which is wanted; by QoS events */
-  GstClockTime position;        /* end of the frame pushed last, or NONE */
+  GstClockTime position;        /* where the frame pushed last ends, in stream
+                                 * time, or NONE */
   DloralStats stats;
 } DloralState;
 
