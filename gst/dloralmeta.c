@@ -33,6 +33,20 @@ dloral_scale_region (GstBuffer * outbuf,
       NULL);
 }
 
+static void
+dloral_scale_crop (GstBuffer * outbuf, const GstVideoCropMeta * crop,
+    const GstVideoInfo * in, const GstVideoInfo * out)
+{
+  GstVideoCropMeta *scaled = gst_buffer_add_video_crop_meta (outbuf);
+
+  scaled->x = gst_util_uint64_scale_int (crop->x, out->width, in->width);
+  scaled->y = gst_util_uint64_scale_int (crop->y, out->height, in->height);
+  scaled->width =
+      gst_util_uint64_scale_int (crop->width, out->width, in->width);
+  scaled->height =
+      gst_util_uint64_scale_int (crop->height, out->height, in->height);
+}
+
 /* Whether nothing but being video's is said of the meta. */
 static gboolean
 dloral_meta_is_independent (const GstMetaInfo * info)
@@ -56,6 +70,11 @@ gst_dloral_transform_meta (GstBaseTransform * trans, GstBuffer * outbuf,
   if (meta->info->api == GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE) {
     dloral_scale_region (outbuf, (GstVideoRegionOfInterestMeta *) meta,
         &state->in, &state->out);
+    return FALSE;
+  }
+  if (meta->info->api == GST_VIDEO_CROP_META_API_TYPE) {
+    dloral_scale_crop (outbuf, (GstVideoCropMeta *) meta, &state->in,
+        &state->out);
     return FALSE;
   }
   return dloral_meta_is_independent (meta->info);

@@ -92,19 +92,27 @@ GST_START_TEST (test_metas)
 
 GST_END_TEST;
 
-/* What speaks of pixels and cannot be scaled stays behind. */
-GST_START_TEST (test_crop_stays)
+/* The part of a frame that is to be seen grows along. */
+GST_START_TEST (test_crop)
 {
   GstBuffer *buffer = harness_frame (SMALL_CAPS, 0);
   GstVideoCropMeta *crop = gst_buffer_add_video_crop_meta (buffer);
   GstHarness *h;
 
   harness_setup ();
-  crop->width = crop->height = 8;
+  crop->x = 2;
+  crop->y = 1;
+  crop->width = 20;
+  crop->height = 8;
   h = harness_new (SMALL_CAPS, NULL);
   gst_harness_push (h, buffer);
   buffer = gst_harness_pull (h);
-  fail_unless (gst_buffer_get_video_crop_meta (buffer) == NULL);
+  crop = gst_buffer_get_video_crop_meta (buffer);
+  fail_unless (crop != NULL);
+  fail_unless_equals_int (crop->x, 8);
+  fail_unless_equals_int (crop->y, 4);
+  fail_unless_equals_int (crop->width, 80);
+  fail_unless_equals_int (crop->height, 32);
   gst_buffer_unref (buffer);
   harness_end (h);
 }
@@ -239,7 +247,7 @@ metas_suite (void)
 
   suite_add_tcase (s, tc);
   tcase_add_loop_test (tc, test_metas, 0, 4);
-  tcase_add_test (tc, test_crop_stays);
+  tcase_add_test (tc, test_crop);
   tcase_add_loop_test (tc, test_pool, 0, 4);
   tcase_add_test (tc, test_padded_pool);
   tcase_add_test (tc, test_input_returns_early);
