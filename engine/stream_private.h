@@ -92,7 +92,8 @@ struct _DloralStream
   int n_slots;
   GQueue idle, submitted, issued;       /* DloralSlot */
   guint epoch;
-  gboolean forget, flushing, stopping;
+  gboolean forget, flushing;
+  gint stopped;                 /* atomic, set under the lock: for good */
   DloralRestorer *next_restorer;        /* NULL: none is waiting */
   GThread *worker;              /* NULL where async_depth is 0 */
 };
