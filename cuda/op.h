@@ -32,6 +32,7 @@ struct _DloralCudaOp
   char *how;                    /* what of it, for tables; NULL: a kernel of
                                  * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
+  const gint *cancelled;        /* of its graph; for whoever prepares it */
   /* The rest of its making, which fills in what is above; beside other
    * operators', on any thread, in the device's context. Once; NULL: none. */
   gboolean (*prepare) (DloralCudaOp * self, GError ** error);

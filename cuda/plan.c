@@ -71,6 +71,7 @@ make_ops (DloralPlan *plan, guint *failed, GError **error)
       *failed = i;
       return FALSE;
     }
+    plan->ops[i]->cancelled = plan->graph->cancelled;
   }
   return TRUE;
 }

@@ -140,8 +140,8 @@ dloral_cuda_prepare (DloralDevice *device, DloralCudaOp **ops, guint n,
   g_mutex_clear (&work.lock);
   g_array_unref (work.order);
   *failed = work.failed;
-  if (work.error == NULL)
-    return TRUE;
+  if (work.error == NULL)       /* what was given up is no choice */
+    return dloral_check_cancelled (cancelled, error);
   g_propagate_error (error, work.error);
   return FALSE;
 }
