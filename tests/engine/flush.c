@@ -324,9 +324,10 @@ test_random (gconstpointer data)
   int depth = GPOINTER_TO_INT (data);
   DloralStream *s = new_stream (depth);
   Neighbour neighbour = { new_stream (1), FALSE };
-  GThread *thread = g_thread_new ("neighbour", restore_beside, &neighbour);
+  GThread *thread;
 
   arm (NULL, NOTHING, -1);
+  thread = g_thread_new ("neighbour", restore_beside, &neighbour);
   for (int i = 0; i < N_FLUSHES; i++) {
     flush_at_random (s, depth);
     if (i % 4 == 0) {
