@@ -201,7 +201,8 @@ cpu_compile (DloralDevice *device, const DloralGraph *graph, GError **error)
   plan->ops = g_new0 (DloralCpuOp *, graph->ops->len);
   plan->times = g_new0 (DloralOpTime, graph->ops->len);
   for (i = 0; i < graph->ops->len && ok; i++)
-    ok = compile_op (plan, i, error);
+    ok = dloral_check_cancelled (graph->cancelled, error)
+        && compile_op (plan, i, error);
   omp_set_num_threads (threads);
   if (!ok) {
     cpu_plan_free (plan);
@@ -227,13 +228,15 @@ run_op (const DloralPlan *plan, guint i, DloralCpuRun *run, GError **error)
 }
 
 static gboolean
-run_ops (DloralPlan *plan, DloralCpuRun *run, GError **error)
+run_ops (DloralPlan *plan, const DloralQueue *queue, DloralCpuRun *run,
+    GError **error)
 {
   double start = omp_get_wtime (), now;
   guint i;
 
   for (i = 0; i < plan->graph->ops->len; i++) {
-    if (!run_op (plan, i, run, error))
+    if (!dloral_cpu_queue_check (queue, error)
+        || !run_op (plan, i, run, error))
       return FALSE;
     if (!plan->profiling)
       continue;
@@ -254,7 +257,7 @@ cpu_run (DloralPlan *plan, DloralQueue *queue, gpointer arena,
     .bindings = bindings,
   };
   int threads = omp_get_max_threads ();
-  gboolean ok = run_ops (plan, &run, error);
+  gboolean ok = run_ops (plan, queue, &run, error);
 
   omp_set_num_threads (threads);
   return ok;
@@ -286,6 +289,7 @@ const DloralBackend dloral_cpu_backend = {
   .free_host = cpu_free,
   .queue_new = dloral_cpu_queue_new,
   .queue_free = dloral_cpu_queue_free,
+  .queue_interrupt = dloral_cpu_queue_interrupt,
   .queue_finish = dloral_cpu_queue_finish,
   .queue_wait = dloral_cpu_queue_wait,
   .run = cpu_run,

@@ -8,7 +8,7 @@
 
 struct _DloralQueue
 {
-  DloralDevice *device;
+  gint interrupted;             /* atomic */
 };
 
 struct _DloralEvent
@@ -19,16 +19,25 @@ struct _DloralEvent
 DloralQueue *
 dloral_cpu_queue_new (DloralDevice *device, gboolean urgent, GError **error)
 {
-  DloralQueue *queue = g_new (DloralQueue, 1);
-
-  queue->device = device;
-  return queue;
+  return g_new0 (DloralQueue, 1);
 }
 
 void
 dloral_cpu_queue_free (DloralQueue *queue)
 {
   g_free (queue);
+}
+
+void
+dloral_cpu_queue_interrupt (DloralQueue *queue, gboolean interrupt)
+{
+  g_atomic_int_set (&queue->interrupted, interrupt);
+}
+
+gboolean
+dloral_cpu_queue_check (const DloralQueue *queue, GError **error)
+{
+  return dloral_check_cancelled (&queue->interrupted, error);
 }
 
 gboolean

@@ -1,5 +1,6 @@
 /* Queues and events of a device whose every call has done its work when it
- * returns: a queue is nothing, an event the time it was recorded.
+ * returns: a queue is whether that is still wanted, an event the time it was
+ * recorded.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,6 +13,9 @@ G_BEGIN_DECLS
 DloralQueue *dloral_cpu_queue_new (DloralDevice * device, gboolean urgent,
     GError ** error);
 void dloral_cpu_queue_free (DloralQueue * queue);
+void dloral_cpu_queue_interrupt (DloralQueue * queue, gboolean interrupt);
+/* FALSE and an error while the queue is interrupted. */
+gboolean dloral_cpu_queue_check (const DloralQueue * queue, GError ** error);
 gboolean dloral_cpu_queue_finish (DloralQueue * queue, GError ** error);
 gboolean dloral_cpu_queue_wait (DloralQueue * queue, DloralEvent * event,
     GError ** error);

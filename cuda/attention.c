@@ -51,7 +51,7 @@ make_plan (Attention *self)
   static const gint64 one[] = { 1, 1, 1, 1 };
   const DloralOp *op = self->base.op;
   DloralCudnnGraph *g = dloral_cudnn_graph_new (self->base.device->cudnn,
-      FALSE);
+      FALSE, self->base.cancelled);
   DloralCudnnTensor *t[N_TENSORS];
 
   for (int i = 0; i < 3; i++)

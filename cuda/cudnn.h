@@ -70,8 +70,10 @@ typedef struct _DloralCudnnGraph DloralCudnnGraph;
 /* A tensor of a graph; owned by it. */
 typedef struct _DloralCudnnTensor DloralCudnnTensor;
 
-/* exact: only engines that compute f32 as f32. */
-DloralCudnnGraph *dloral_cudnn_graph_new (DloralCudnn * cudnn, gboolean exact);
+/* exact: only engines that compute f32 as f32. cancelled: engine/cancel.h, looked at
+ * before every plan that is tried. */
+DloralCudnnGraph *dloral_cudnn_graph_new (DloralCudnn * cudnn, gboolean exact,
+    const gint * cancelled);
 
 /* Where a tensor's values are. */
 typedef enum

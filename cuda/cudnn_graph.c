@@ -80,12 +80,14 @@ add_operation (DloralCudnnGraph *g, cudnnBackendDescriptor_t d)
 /* --- Graphs ------------------------------------------------------------------- */
 
 DloralCudnnGraph *
-dloral_cudnn_graph_new (DloralCudnn *cudnn, gboolean exact)
+dloral_cudnn_graph_new (DloralCudnn *cudnn, gboolean exact,
+    const gint *cancelled)
 {
   DloralCudnnGraph *g = g_new0 (DloralCudnnGraph, 1);
 
   g->cudnn = cudnn;
   g->exact = exact;
+  g->cancelled = cancelled;
   g->text = g_string_new (exact ? "exact" : "any");
   g->tensors = g_ptr_array_new_with_free_func (g_free);
   g->descriptors = g_ptr_array_new ();

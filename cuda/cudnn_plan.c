@@ -144,7 +144,8 @@ make_plan (const DloralCudnnGraph *g, cudnnBackendDescriptor_t config,
   return NULL;
 }
 
-/* The plans of the first configurations that make one, no more than `wanted`. */
+/* The plans of the first configurations that make one, no more than `wanted`; fewer
+ * where it is cancelled. */
 static int
 make_plans (const DloralCudnnGraph *g, int n,
     const cudnnBackendDescriptor_t *configs, int wanted,
@@ -152,7 +153,8 @@ make_plans (const DloralCudnnGraph *g, int n,
 {
   int made = 0;
 
-  for (int i = 0; i < n && made < wanted; i++) {
+  for (int i = 0; i < n && made < wanted
+      && dloral_check_cancelled (g->cancelled, NULL); i++) {
     DloralCudnnPlan *plan;
     gint64 engine = -1;
 
@@ -189,7 +191,8 @@ keep_fastest (const DloralCudnnGraph *g, int n, DloralCudnnPlan **plans)
 }
 
 /* The first configuration that makes a plan, or the fastest of the first few;
- * others make theirs meanwhile, but not while it is timed. */
+ * others make theirs meanwhile, but not while it is timed. NULL once it is cancelled,
+ * since what would be chosen is kept. */
 static DloralCudnnPlan *
 choose (const DloralCudnnGraph *g, int n,
     const cudnnBackendDescriptor_t *configs, GError **error)
@@ -201,6 +204,9 @@ choose (const DloralCudnnGraph *g, int n,
   g_rw_lock_reader_lock (&g->cudnn->quiet);
   made = make_plans (g, n, configs, tune ? MAX_TIMED : 1, plans, error);
   g_rw_lock_reader_unlock (&g->cudnn->quiet);
+  if (!dloral_check_cancelled (g->cancelled, NULL))
+    while (made > 0)
+      plan_destroy (plans[--made]);
   if (made == 0)
     return NULL;
   g_clear_error (error);
@@ -280,6 +286,8 @@ find_engine (DloralCudnnGraph *g, GError **error)
   }
   if (plan)
     g_clear_error (&failure);
+  else if (!dloral_check_cancelled (g->cancelled, error))
+    g_clear_error (&g->error);
   else if (g->error)
     g_propagate_error (error, g_steal_pointer (&g->error));
   else if (failure)

@@ -45,6 +45,7 @@ struct _DloralCudnnGraph
 {
   DloralCudnn *cudnn;
   gboolean exact;
+  const gint *cancelled;
   GString *text;                /* names the graph: equal texts, equal graphs */
   GPtrArray *tensors;           /* DloralCudnnTensor */
   GPtrArray *descriptors;       /* of everything, destroyed at the end */

@@ -163,6 +163,8 @@ is_faster (Gemm *self)
 
   if (recall_choice (self, question, &faster))
     return faster;
+  if (!dloral_check_cancelled (self->base.cancelled, NULL))
+    return FALSE;
   dloral_cudnn_set_quiet (cudnn, TRUE);
   cudnn_seconds = dloral_cuda_op_time (self->cudnn);
   seconds = time_algos (self);
@@ -178,6 +180,7 @@ gemm_prepare (DloralCudaOp *base, GError **error)
 {
   Gemm *self = (Gemm *) base;
 
+  self->cudnn->cancelled = base->cancelled;
   if (!self->cudnn->prepare (self->cudnn, error))
     return FALSE;
   if (self->matmul && is_faster (self)) {

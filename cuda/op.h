@@ -32,6 +32,7 @@ struct _DloralCudaOp
   char *how;                    /* what of it, for tables; NULL: a kernel of
                                  * ours. Freed by the backend */
   gsize scratch_size;           /* bytes wanted at run->scratch */
+  const gint *cancelled;        /* of its graph; for whoever prepares it */
   /* The rest of its making, which fills in what is above; beside other
    * operators', on any thread, in the device's context. Once; NULL: none. */
   gboolean (*prepare) (DloralCudaOp * self, GError ** error);
@@ -88,9 +89,10 @@ typedef DloralCudaOp *(*DloralCudaOpNew) (DloralDevice * device,
     const DloralOp * op, GError ** error);
 
 /* Calls what operators [n] have for `prepare`, in several threads that are gone
- * when it returns. In the device's context. If one fails, `failed` is its index. */
+ * when it returns. In the device's context. If one fails, or is to be next when all are
+ * cancelled (engine/cancel.h), `failed` is its index. */
 gboolean dloral_cuda_prepare (DloralDevice * device, DloralCudaOp ** ops,
-    guint n, guint * failed, GError ** error);
+    guint n, const gint * cancelled, guint * failed, GError ** error);
 
 /* On cuDNN: conv.c (phases.c: of an enlarged source), linear.c, attention.c. */
 DloralCudaOp *dloral_cuda_conv_new (DloralDevice *, const DloralOp *, GError **);

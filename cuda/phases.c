@@ -48,6 +48,7 @@ add_step (Phases *self, DloralCudaOp *step, GError **error)
   if (step == NULL)
     return FALSE;
   self->steps[self->n_steps++] = step;
+  step->cancelled = self->base.cancelled;
   if (step->prepare && !step->prepare (step, error))
     return FALSE;
   self->base.scratch_size = MAX (self->base.scratch_size, step->scratch_size);

@@ -65,11 +65,13 @@ make_ops (DloralPlan *plan, guint *failed, GError **error)
   for (guint i = 0; i < ops->len; i++) {
     const DloralOp *op = ops->pdata[i];
 
-    plan->ops[i] = constructors[op->kind] (plan->device, op, error);
+    if (dloral_check_cancelled (plan->graph->cancelled, error))
+      plan->ops[i] = constructors[op->kind] (plan->device, op, error);
     if (plan->ops[i] == NULL) {
       *failed = i;
       return FALSE;
     }
+    plan->ops[i]->cancelled = plan->graph->cancelled;
   }
   return TRUE;
 }
@@ -81,7 +83,7 @@ compile_ops (DloralPlan *plan, GError **error)
   guint failed;
 
   if (!make_ops (plan, &failed, error) || !dloral_cuda_prepare (plan->device,
-          plan->ops, ops->len, &failed, error)) {
+          plan->ops, ops->len, plan->graph->cancelled, &failed, error)) {
     const DloralOp *op = ops->pdata[failed];
 
     g_prefix_error (error, "operator '%s' of '%s': ",

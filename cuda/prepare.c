@@ -17,6 +17,7 @@ typedef struct
   DloralDevice *device;
   DloralCudaOp **ops;
   GArray *order;                /* guint: indices into ops, as they are taken */
+  const gint *cancelled;
   int next;                     /* atomic: index into order */
   int failing;                  /* atomic: no more is begun */
   GMutex lock;
@@ -95,7 +96,8 @@ take_part (Work *work)
     if (next >= work->order->len)
       break;
     i = g_array_index (work->order, guint, next);
-    if (!work->ops[i]->prepare (work->ops[i], &error))
+    if (!dloral_check_cancelled (work->cancelled, &error)
+        || !work->ops[i]->prepare (work->ops[i], &error))
       fail (work, i, error);
   }
 }
@@ -128,17 +130,18 @@ work_together (Work *work)
 
 gboolean
 dloral_cuda_prepare (DloralDevice *device, DloralCudaOp **ops, guint n,
-    guint *failed, GError **error)
+    const gint *cancelled, guint *failed, GError **error)
 {
-  Work work = { .device = device, .ops = ops, .order = get_order (ops, n) };
+  Work work = { .device = device, .ops = ops, .order = get_order (ops, n),
+    .cancelled = cancelled };
 
   g_mutex_init (&work.lock);
   work_together (&work);
   g_mutex_clear (&work.lock);
   g_array_unref (work.order);
   *failed = work.failed;
-  if (work.error == NULL)
-    return TRUE;
+  if (work.error == NULL)       /* what was given up is no choice */
+    return dloral_check_cancelled (cancelled, error);
   g_propagate_error (error, work.error);
   return FALSE;
 }

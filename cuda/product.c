@@ -195,7 +195,7 @@ static DloralCudnnPlan *
 make_plan (Product *self, gboolean fused, DloralDtype y_type, GError **error)
 {
   Build b = { self, dloral_cudnn_graph_new (self->base.device->cudnn,
-        self->type == DLORAL_F32), y_type, 0, NULL };
+        self->type == DLORAL_F32, self->base.cancelled), y_type, 0, NULL };
 
   for (int i = 0; i < N_ROLES; i++)
     self->uids[i] = 0;

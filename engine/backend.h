@@ -53,7 +53,8 @@ struct _DloralBackend
   gboolean (*has_fp8) (DloralDevice * device);
 
   /* Packs weights (reusing those of equal key), chooses implementations. The
-   * graph must be planned and outlive the plan. */
+   * graph must be planned and outlive the plan. Looks at graph->cancelled between
+   * operators. */
   DloralPlan *(*compile) (DloralDevice * device, const DloralGraph * graph,
       GError ** error);
   void (*plan_free) (DloralPlan * plan);
@@ -75,6 +76,11 @@ struct _DloralBackend
   DloralQueue *(*queue_new) (DloralDevice * device, gboolean urgent,
       GError ** error);
   void (*queue_free) (DloralQueue * queue);
+
+  /* TRUE: what runs in the queue, and what it is given until FALSE, ends before its
+   * next operator: run fails with DLORAL_ERROR_CANCELLED, and what it would have
+   * written holds anything. Any thread. NULL: what a queue was given is done. */
+  void (*queue_interrupt) (DloralQueue * queue, gboolean interrupt);
 
   /* Waits in the calling thread until the queue has nothing left to do. */
   gboolean (*queue_finish) (DloralQueue * queue, GError ** error);

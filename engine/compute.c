@@ -87,6 +87,7 @@ dloral_compute (DloralModel *model, const DloralGraph *graph,
 {
   Job job = { .model = model, .graph = graph };
   gboolean ok = prepare (&job, outputs == NULL, error)
+      && dloral_check_cancelled (graph->cancelled, error)
       && run (&job, input, outputs, result, error);
 
   clear (&job);

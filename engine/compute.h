@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 /* Compiles and runs the graph, whose first binding is read from `input`, host
  * memory. The others are device memory, `outputs` [n_bindings - 1]; or, where
  * `outputs` is NULL, there is one and it is copied to `result`, host memory.
- * Waits for the end. Any thread. */
+ * Waits for the end. Looks at the graph's `cancelled` until it runs. Any thread. */
 gboolean dloral_compute (DloralModel * model, const DloralGraph * graph,
     gconstpointer input, gpointer const *outputs, gpointer result,
     GError ** error);

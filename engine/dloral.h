@@ -30,12 +30,13 @@ typedef struct
   int threads;                  /* CPU; 0: all cores */
   int cuda_device_id;           /* -1: the first */
   gboolean tune;                /* time implementations once, keep the fastest */
+  const gint *cancelled;        /* as in DloralStreamParams */
 } DloralModelParams;
 
 /* Opens a model, or takes another reference to the one this process already
- * has open with equal parameters. Reads the header and checks every tensor the
- * networks need: slow for large files, so not for a streaming thread. Any
- * thread. NULL and `error` on failure. */
+ * has open with equal parameters, but for `cancelled`. Reads the header and checks
+ * every tensor the networks need: slow for large files, so not for a streaming
+ * thread. Any thread. NULL and `error` on failure. */
 DloralModel *dloral_model_open (const DloralModelParams * params,
     GError ** error);
 DloralModel *dloral_model_ref (DloralModel * model);
@@ -93,6 +94,11 @@ typedef struct
    * scene (as ffmpeg's scdet); 0: never. */
   double scene_cut_threshold;
   DloralConditions conditions;
+  /* NULL, or what any thread may set from 0 to something else to have it given up:
+   * the call that was given this fails with DLORAL_ERROR_CANCELLED and leaves
+   * nothing behind, as soon as the tensor, operator or plan is done that it is at.
+   * Read with g_atomic_int_get (), during that call only. */
+  const gint *cancelled;
 } DloralStreamParams;
 
 /* What is usual, for initialisers. */
@@ -146,11 +152,18 @@ gboolean dloral_stream_set_formats (DloralStream * stream,
 /* Steers the restoration anew: builds what that needs, in the calling thread and
  * beside frames being computed, which may take seconds for large models; then
  * some next frame is the first to be computed so, and all that follow. One
- * thread at a time. FALSE and `error` on failure, everything as it was. */
+ * thread at a time. FALSE and `error` on failure, everything as it was;
+ * DLORAL_ERROR_CANCELLED once the stream is stopped. */
 gboolean dloral_stream_set_conditions (DloralStream * stream,
     const DloralConditions * conditions, GError ** error);
 
-/* Waits for the worker's current frame; frames in flight are lost. */
+/* For good: wakes every waiter with NULL, ends a dloral_stream_set_conditions ()
+ * before its next tensor or operator, and the frame being computed as flushing does.
+ * What is left to do with the stream is to free it. Any thread, any time; waits for
+ * nothing. */
+void dloral_stream_stop (DloralStream * stream);
+
+/* Stops it and waits for what that has ended; frames in flight are lost. */
 void dloral_stream_free (DloralStream * stream);
 
 /* Bytes of device memory the stream holds beside the weights. */
@@ -195,15 +208,17 @@ DloralFrame *dloral_stream_collect (DloralStream * stream, gboolean wait);
 /* Returns a collected frame's slot to the ring (clears its error). */
 void dloral_stream_release (DloralStream * stream, DloralFrame * frame);
 
-/* TRUE wakes every waiter with NULL, now and until FALSE is set. Going back to
- * FALSE discards all that was submitted and forgets the past; no frame may be
- * held by the caller then. Any thread. */
+/* TRUE wakes every waiter with NULL, now and until FALSE is set, and begins no frame;
+ * one being computed ends before its next operator, but on "cuda", where it is
+ * milliseconds, it ends by itself. Going back to FALSE, which may be at once,
+ * discards all that was submitted and forgets the past; no frame may be held by the
+ * caller then. Waits for nothing. Any thread. */
 void dloral_stream_set_flushing (DloralStream * stream, gboolean flushing);
 
 /* For tests and benchmarks: the tensors of the frame that was finished last.
  * Copies "latent", "flow", "aligned", "fused" or "x0" as f32 [h][w][c] into a
  * new array; NULL if there is none of that name, or no flow since the frame had
- * no past. Only with async_depth 0. */
+ * no past. Only with async_depth 0; not after a flush until the next frame. */
 float *dloral_stream_dup_tensor (DloralStream * stream, const char *name,
     int *h, int *w, int *c);
 

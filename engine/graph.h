@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "cancel.h"
 #include "safetensors.h"
 #include "video.h"
 
@@ -214,6 +215,9 @@ struct _DloralGraph
   GPtrArray *weights;           /* DloralWeight */
   int n_bindings;
   gsize arena_size;             /* set by dloral_graph_plan () */
+  /* Whoever builds or compiles it looks here whether to go on (cancel.h), and
+   * nobody later. NULL at first. */
+  const gint *cancelled;
 };
 
 /* Every offset and arena is a multiple of this many bytes. */

@@ -111,7 +111,8 @@ read_prompt_length (DloralModel *model, GError **error)
 /* Every tensor of every network is looked up by building all graphs for
  * a small frame. */
 static gboolean
-check_networks (const DloralModel *model, DloralVae vae, GError **error)
+check_networks (const DloralModel *model, DloralVae vae, const gint *cancelled,
+    GError **error)
 {
   DloralStreamParams params = { .width = 16, .height = 16, .vae = vae,
     DLORAL_STREAM_DEFAULTS
@@ -122,32 +123,35 @@ check_networks (const DloralModel *model, DloralVae vae, GError **error)
   gboolean ok;
 
   dloral_geometry_init (&geo, &model->config, &params);
-  ok = (graphs[0] = dloral_encode_graph (model, &geo, error)) != NULL
-      && (graphs[1] = dloral_restore_graph (model, &geo, strengths, 1, error))
-      && (graphs[2] = dloral_decode_graph (model, &geo, FALSE, error))
-      && (model->tokens == 0 || (graphs[3] =
-              dloral_condition_graph (model, &geo, strengths, error)));
+  ok = (graphs[0] = dloral_encode_graph (model, &geo, cancelled, error))
+      && (graphs[1] = dloral_restore_graph (model, &geo, strengths, 1,
+          cancelled, error))
+      && (graphs[2] = dloral_decode_graph (model, &geo, FALSE, cancelled,
+          error))
+      && (model->tokens == 0 || (graphs[3] = dloral_condition_graph (model,
+                  &geo, strengths, cancelled, error)));
   for (guint i = 0; i < G_N_ELEMENTS (graphs); i++)
     dloral_graph_free (graphs[i]);
   return ok;
 }
 
 static DloralModel *
-model_new (const DloralModelParams *params, char *path, GError **error)
+model_new (const DloralModelParams *params, const char *path, GError **error)
 {
   DloralModel *model = g_new0 (DloralModel, 1);
 
-  model->path = path;
+  model->path = g_strdup (path);
   model->kind = params->device;
   model->params = (DloralDeviceParams) {
     params->precision, params->threads, params->cuda_device_id, params->tune };
   model->file = dloral_safetensors_open (path, error);
   if (model->file == NULL ||
       !dloral_config_read (&model->config, model->file, error) ||
-      !read_prompt_length (model, error) || !dloral_text_check (model, error))
+      !read_prompt_length (model, error) || !dloral_text_check (model,
+          params->cancelled, error))
     goto fail;
-  if (!open_device (model, error) ||
-      !check_networks (model, DLORAL_VAE_FULL, error))
+  if (!open_device (model, error) || !check_networks (model, DLORAL_VAE_FULL,
+          params->cancelled, error))
     goto fail;
   return model;
 
@@ -156,22 +160,44 @@ fail:
   return NULL;
 }
 
-DloralModel *
-dloral_model_open (const DloralModelParams *params, GError **error)
+/* Takes a reference to the model that is open with these parameters; else, with a
+ * new one, to that and lists it. NULL if there is neither. */
+static DloralModel *
+take_open (const DloralModelParams *params, const char *path, DloralModel *new)
 {
-  g_autofree char *path = g_canonicalize_filename (params->path, NULL);
   DloralModel *model;
 
   g_mutex_lock (&registry_lock);
   model = find_open (params, path);
-  if (model == NULL) {
-    model = model_new (params, g_steal_pointer (&path), error);
-    if (model)
-      registry = g_list_prepend (registry, model);
+  if (model == NULL && new) {
+    registry = g_list_prepend (registry, new);
+    model = new;
   }
   if (model)
     model->ref_count++;
   g_mutex_unlock (&registry_lock);
+  return model;
+}
+
+/* Nobody waits for somebody else's opening, which may take long and fail for reasons
+ * of his own: of two at a time, the one that is done first is taken by both. */
+DloralModel *
+dloral_model_open (const DloralModelParams *params, GError **error)
+{
+  g_autofree char *path = g_canonicalize_filename (params->path, NULL);
+  DloralModel *model, *new;
+
+  if (!dloral_check_cancelled (params->cancelled, error))
+    return NULL;
+  model = take_open (params, path, NULL);
+  if (model)
+    return model;
+  new = model_new (params, path, error);
+  if (new == NULL)
+    return NULL;
+  model = take_open (params, path, new);
+  if (model != new)
+    model_free (new);
   return model;
 }
 
@@ -203,7 +229,7 @@ dloral_model_check_vae (const DloralModel *model, DloralVae vae,
     GError **error)
 {
   /* Nothing is opened without the full one. */
-  return vae == DLORAL_VAE_FULL || check_networks (model, vae, error);
+  return vae == DLORAL_VAE_FULL || check_networks (model, vae, NULL, error);
 }
 
 const DloralConfig *

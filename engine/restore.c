@@ -171,9 +171,9 @@ build_restore (DloralBuilder *b, const DloralGeometry *geo, int past,
 
 static DloralBuilder *
 new_builder (const DloralModel *model, const char *name,
-    const double *strengths)
+    const double *strengths, const gint *cancelled)
 {
-  DloralBuilder *b = dloral_stage_builder_new (model, name);
+  DloralBuilder *b = dloral_stage_builder_new (model, name, cancelled);
 
   for (int a = 0; a < DLORAL_N_ADAPTERS; a++)
     b->strengths[a] = strengths[a];
@@ -182,9 +182,9 @@ new_builder (const DloralModel *model, const char *name,
 
 DloralGraph *
 dloral_restore_graph (const DloralModel *model, const DloralGeometry *geo,
-    const double *strengths, int past, GError **error)
+    const double *strengths, int past, const gint *cancelled, GError **error)
 {
-  DloralBuilder *b = new_builder (model, "restore", strengths);
+  DloralBuilder *b = new_builder (model, "restore", strengths, cancelled);
 
   build_restore (b, geo, past, model->tokens);
   return dloral_builder_finish_graph (b, error);
@@ -193,10 +193,10 @@ dloral_restore_graph (const DloralModel *model, const DloralGeometry *geo,
 /* Which cross-attentions there are is known by building the UNet once. */
 DloralGraph *
 dloral_condition_graph (const DloralModel *model, const DloralGeometry *geo,
-    const double *strengths, GError **error)
+    const double *strengths, const gint *cancelled, GError **error)
 {
-  DloralBuilder *b = new_builder (model, "condition", strengths);
-  DloralBuilder *unet = new_builder (model, "unet", strengths);
+  DloralBuilder *b = new_builder (model, "condition", strengths, cancelled);
+  DloralBuilder *unet = new_builder (model, "unet", strengths, cancelled);
   DloralGraph *g = unet->g;
   DloralTensor *prompt;
 

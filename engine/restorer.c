@@ -24,12 +24,13 @@ struct _DloralRestorer
 
 static gboolean
 compile (DloralRestorer *r, const DloralGeometry *geo,
-    const double *strengths, GError **error)
+    const double *strengths, const gint *cancelled, GError **error)
 {
   DloralModel *m = r->model;
 
   for (int past = 0; past <= geo->window; past++) {
-    r->graphs[past] = dloral_restore_graph (m, geo, strengths, past, error);
+    r->graphs[past] = dloral_restore_graph (m, geo, strengths, past,
+        cancelled, error);
     if (r->graphs[past] == NULL)
       return FALSE;
     r->plans[past] = m->backend->compile (m->device, r->graphs[past], error);
@@ -45,13 +46,13 @@ compile (DloralRestorer *r, const DloralGeometry *geo,
 /* embeds [tokens][cross_attention_dim]: the prompt's, or the stored one's. */
 static gboolean
 embed_prompt (DloralModel *model, const char *prompt, float *embeds,
-    GError **error)
+    const gint *cancelled, GError **error)
 {
   const DloralEntry *stored =
       dloral_safetensors_find (model->file, "prompt_embeds");
 
   if (prompt)
-    return dloral_text_encode (model, prompt, embeds, error);
+    return dloral_text_encode (model, prompt, embeds, cancelled, error);
   dloral_entry_read_f32 (stored, 0, stored->shape[0] * stored->shape[1],
       embeds);
   return TRUE;
@@ -81,21 +82,23 @@ run_condition (DloralRestorer *r, const DloralGraph *g, const char *prompt,
   g_autofree float *embeds = g_new (float,
       (gsize) m->tokens * m->config.unet.cross_attention_dim);
 
-  return embed_prompt (m, prompt, embeds, error)
+  return embed_prompt (m, prompt, embeds, g->cancelled, error)
       && allocate_kv (r, g, error)
       && dloral_compute (m, g, embeds, r->kv->pdata, NULL, error);
 }
 
 static gboolean
 condition (DloralRestorer *r, const DloralGeometry *geo,
-    const double *strengths, const char *prompt, GError **error)
+    const double *strengths, const char *prompt, const gint *cancelled,
+    GError **error)
 {
   DloralGraph *g;
   gboolean ok;
 
   if (r->model->tokens == 0)
-    return prompt == NULL || embed_prompt (r->model, prompt, NULL, error);
-  g = dloral_condition_graph (r->model, geo, strengths, error);
+    return prompt == NULL || embed_prompt (r->model, prompt, NULL,
+        cancelled, error);
+  g = dloral_condition_graph (r->model, geo, strengths, cancelled, error);
   ok = g && run_condition (r, g, prompt, error);
   dloral_graph_free (g);
   return ok;
@@ -116,7 +119,7 @@ check_strength (double strength, const char *name, GError **error)
 
 DloralRestorer *
 dloral_restorer_new (DloralModel *model, const DloralGeometry *geo,
-    const DloralConditions *conditions, GError **error)
+    const DloralConditions *conditions, const gint *cancelled, GError **error)
 {
   const double strengths[DLORAL_N_ADAPTERS] = {
     conditions->consistency_strength, conditions->detail_strength
@@ -129,8 +132,8 @@ dloral_restorer_new (DloralModel *model, const DloralGeometry *geo,
   r = g_new0 (DloralRestorer, 1);
   r->model = dloral_model_ref (model);
   r->kv = g_ptr_array_new ();
-  if (!compile (r, geo, strengths, error) ||
-      !condition (r, geo, strengths, conditions->prompt, error)) {
+  if (!compile (r, geo, strengths, cancelled, error) || !condition (r, geo,
+          strengths, conditions->prompt, cancelled, error)) {
     dloral_restorer_free (r);
     return NULL;
   }

@@ -13,10 +13,10 @@ typedef struct _DloralRestorer DloralRestorer;
 
 /* Compiles the step for every number of past frames, 0 to the geometry's window.
  * Packed weights are shared with restorers of equal strengths. Any thread, also
- * while others run. NULL and `error` on failure. */
+ * while others run. Looks at `cancelled` (cancel.h). NULL and `error` on failure. */
 DloralRestorer *dloral_restorer_new (DloralModel * model,
     const DloralGeometry * geometry, const DloralConditions * conditions,
-    GError ** error);
+    const gint * cancelled, GError ** error);
 void dloral_restorer_free (DloralRestorer * restorer);
 
 /* Bytes of arena that a run needs; of memory held beside the weights. */

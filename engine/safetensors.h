@@ -33,6 +33,7 @@ typedef enum
   DLORAL_ERROR_DEVICE,          /* the device or its library failed */
   DLORAL_ERROR_DEVICE_LOST,     /* likewise, for as long as the process lives */
   DLORAL_ERROR_ARGUMENT,        /* a caller's value is out of range */
+  DLORAL_ERROR_CANCELLED,       /* somebody wanted no more */
 } DloralError;
 
 /* An entry's dtype when the engine reads no such elements (I64, F64, …). */

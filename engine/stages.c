@@ -102,21 +102,23 @@ build_decode (DloralBuilder *b, const DloralGeometry *geo, gboolean first)
 }
 
 DloralBuilder *
-dloral_stage_builder_new (const DloralModel *model, const char *name)
+dloral_stage_builder_new (const DloralModel *model, const char *name,
+    const gint *cancelled)
 {
   DloralGraph *g = dloral_graph_new (name,
       model->backend->get_act_dtype (model->device));
   DloralBuilder *b = dloral_builder_new (g, model->file, &model->config);
 
+  g->cancelled = cancelled;
   b->fp8 = model->params.precision == DLORAL_PRECISION_FP8;
   return b;
 }
 
 DloralGraph *
 dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
-    GError **error)
+    const gint *cancelled, GError **error)
 {
-  DloralBuilder *b = dloral_stage_builder_new (model, "encode");
+  DloralBuilder *b = dloral_stage_builder_new (model, "encode", cancelled);
 
   build_encode (b, geo);
   return dloral_builder_finish_graph (b, error);
@@ -124,9 +126,9 @@ dloral_encode_graph (const DloralModel *model, const DloralGeometry *geo,
 
 DloralGraph *
 dloral_decode_graph (const DloralModel *model, const DloralGeometry *geo,
-    gboolean first, GError **error)
+    gboolean first, const gint *cancelled, GError **error)
 {
-  DloralBuilder *b = dloral_stage_builder_new (model, "decode");
+  DloralBuilder *b = dloral_stage_builder_new (model, "decode", cancelled);
 
   build_decode (b, geo, first);
   return dloral_builder_finish_graph (b, error);

@@ -29,10 +29,11 @@ void dloral_geometry_init (DloralGeometry * geometry,
 
 /* For a new graph of the type that the model's device computes in. */
 DloralBuilder *dloral_stage_builder_new (const DloralModel * model,
-    const char *name);
+    const char *name, const gint * cancelled);
 
-/* Graphs, planned; NULL and `error` when the file lacks something. Their
- * bindings follow, in order; h × w are latent sizes, H × W HR's. */
+/* Graphs, planned; NULL and `error` when the file lacks something, or once they
+ * are cancelled (cancel.h), which their compilation can be, too. Their bindings
+ * follow, in order; h × w are latent sizes, H × W HR's. */
 enum
 {
   DLORAL_ENCODE_LQ,             /* u8 [height][width][3] */
@@ -41,7 +42,7 @@ enum
   DLORAL_ENCODE_LATENT,         /* f32 [h][w][c] */
 };
 DloralGraph *dloral_encode_graph (const DloralModel * model,
-    const DloralGeometry * geometry, GError ** error);
+    const DloralGeometry * geometry, const gint * cancelled, GError ** error);
 
 enum
 {
@@ -55,7 +56,8 @@ enum
 
 /* first: of a frame without a past, for decoders that remember. */
 DloralGraph *dloral_decode_graph (const DloralModel * model,
-    const DloralGeometry * geometry, gboolean first, GError ** error);
+    const DloralGeometry * geometry, gboolean first, const gint * cancelled,
+    GError ** error);
 
 /* The step between them with `past` earlier frames to look back at. Without
  * any, a frame is its own predecessor, flow zero. strengths: of the adapters. */
@@ -73,7 +75,7 @@ enum
 };
 DloralGraph *dloral_restore_graph (const DloralModel * model,
     const DloralGeometry * geometry, const double *strengths, int past,
-    GError ** error);
+    const gint * cancelled, GError ** error);
 
 /* What those cross-attentions see of a prompt. Only for models with text. */
 enum
@@ -83,6 +85,6 @@ enum
 };
 DloralGraph *dloral_condition_graph (const DloralModel * model,
     const DloralGeometry * geometry, const double *strengths,
-    GError ** error);
+    const gint * cancelled, GError ** error);
 
 G_END_DECLS

@@ -18,9 +18,39 @@ take_restorer (DloralStream *s, DloralSlot *slot)
   s->restorer = g_steal_pointer (&s->next_restorer);
 }
 
+/* --- Flushing ---------------------------------------------------------------- */
+
+/* With the lock held, as the rest of this part. */
+static gboolean
+is_halted (const DloralStream *s)
+{
+  return s->flushing || s->stopped;
+}
+
+/* Whoever has begun to wait in that epoch waits no more; a flush may be over before
+ * he wakes. */
+static gboolean
+is_over (const DloralStream *s, guint epoch)
+{
+  return is_halted (s) || s->epoch != epoch;
+}
+
+/* Of what computes frames. It stays so after a flush until the next frame begins,
+ * that the one before is not computed to its end first. */
+static void
+interrupt (DloralStream *s, gboolean interrupt)
+{
+  const DloralBackend *backend = s->model->backend;
+
+  for (int i = 0; i < N_STEPS && backend->queue_interrupt; i++)
+    if (s->queues[i])           /* of a stream that could be made */
+      backend->queue_interrupt (s->queues[i], interrupt);
+}
+
 /* --- The ring -------------------------------------------------------------- */
 
-/* Issues the oldest submitted frame, with the lock held on both ends. */
+/* Issues the oldest submitted frame, with the lock held on both ends. One that is
+ * interrupted is of an epoch that is over, or soon will be: nobody sees its error. */
 static void
 issue_oldest (DloralStream *s)
 {
@@ -28,6 +58,7 @@ issue_oldest (DloralStream *s)
   gboolean forget = s->forget;
 
   s->forget = FALSE;
+  interrupt (s, FALSE);
   take_restorer (s, slot);
   g_mutex_unlock (&s->lock);
   dloral_stream_issue (s, slot, forget);
@@ -49,8 +80,8 @@ work (gpointer data)
   DloralStream *s = data;
 
   g_mutex_lock (&s->lock);
-  while (!s->stopping) {
-    if (g_queue_is_empty (&s->submitted))
+  while (!s->stopped) {
+    if (s->flushing || g_queue_is_empty (&s->submitted))
       g_cond_wait (&s->changed, &s->lock);
     else
       issue_oldest (s);
@@ -70,9 +101,11 @@ DloralFrame *
 dloral_stream_acquire (DloralStream *s)
 {
   DloralSlot *slot = NULL;
+  guint epoch;
 
   g_mutex_lock (&s->lock);
-  while (!s->flushing && (slot = g_queue_pop_head (&s->idle)) == NULL)
+  epoch = s->epoch;
+  while (!is_over (s, epoch) && (slot = g_queue_pop_head (&s->idle)) == NULL)
     g_cond_wait (&s->changed, &s->lock);
   g_mutex_unlock (&s->lock);
   if (slot == NULL)
@@ -149,9 +182,11 @@ DloralFrame *
 dloral_stream_collect (DloralStream *s, gboolean wait)
 {
   DloralSlot *slot = NULL;
+  guint epoch;
 
   g_mutex_lock (&s->lock);
-  while (!s->flushing && (slot = take_issued (s, wait)) == NULL)
+  epoch = s->epoch;
+  while (!is_over (s, epoch) && (slot = take_issued (s, wait)) == NULL)
     if (s->worker == NULL && g_queue_is_empty (&s->issued)
         && !g_queue_is_empty (&s->submitted))
       issue_oldest (s);
@@ -189,6 +224,8 @@ dloral_stream_set_flushing (DloralStream *s, gboolean flushing)
     discard (s, &s->issued);
   }
   s->flushing = flushing;
+  if (flushing)
+    interrupt (s, TRUE);
   g_cond_broadcast (&s->changed);
   g_mutex_unlock (&s->lock);
 }
@@ -265,7 +302,7 @@ dloral_stream_set_conditions (DloralStream *s,
     const DloralConditions *conditions, GError **error)
 {
   DloralRestorer *next = dloral_restorer_new (s->model, &s->geo, conditions,
-      error), *unused;
+      &s->stopped, error), *unused;
 
   if (next == NULL)
     return FALSE;
@@ -281,21 +318,22 @@ dloral_stream_set_conditions (DloralStream *s,
   return TRUE;
 }
 
-static void
-stop_worker (DloralStream *s)
+void
+dloral_stream_stop (DloralStream *s)
 {
   g_mutex_lock (&s->lock);
-  s->stopping = TRUE;
+  g_atomic_int_set (&s->stopped, TRUE);
+  interrupt (s, TRUE);
   g_cond_broadcast (&s->changed);
   g_mutex_unlock (&s->lock);
-  if (s->worker)
-    g_thread_join (s->worker);
 }
 
 void
 dloral_stream_free (DloralStream *s)
 {
-  stop_worker (s);
+  dloral_stream_stop (s);
+  if (s->worker)
+    g_thread_join (s->worker);
   dloral_stream_clear (s);
   dloral_restorer_free (s->next_restorer);
   g_queue_clear (&s->submitted);

@@ -34,17 +34,21 @@ compile_stage (DloralStream *s, DloralCompiled *stage, DloralGraph *graph,
 }
 
 static gboolean
-compile (DloralStream *s, const DloralConditions *conditions, GError **error)
+compile (DloralStream *s, const DloralStreamParams *params, GError **error)
 {
-  s->restorer = dloral_restorer_new (s->model, &s->geo, conditions, error);
+  const gint *cancelled = params->cancelled;
+
+  s->restorer = dloral_restorer_new (s->model, &s->geo, &params->conditions,
+      cancelled, error);
   return s->restorer != NULL
       && compile_stage (s, &s->encode,
-      dloral_encode_graph (s->model, &s->geo, error), error)
+      dloral_encode_graph (s->model, &s->geo, cancelled, error), error)
       && compile_stage (s, &s->decode,
-      dloral_decode_graph (s->model, &s->geo, FALSE, error), error)
+      dloral_decode_graph (s->model, &s->geo, FALSE, cancelled, error), error)
       && (s->decode.graph->n_bindings == DLORAL_DECODE_MEMORY
       || compile_stage (s, &s->decode_first,
-          dloral_decode_graph (s->model, &s->geo, TRUE, error), error));
+          dloral_decode_graph (s->model, &s->geo, TRUE, cancelled, error),
+          error));
 }
 
 /* What each stage's plans need to run. */
@@ -282,7 +286,7 @@ stream_build (DloralStream *s, const DloralStreamParams *params, int tile,
   s->geo.tile = tile;
   s->geo.overlap = params->tile_overlap > 0 ? params->tile_overlap :
       tile * DLORAL_TILE_OVERLAP / DLORAL_TILE_SIZE;
-  if (compile (s, &params->conditions, error) && allocate_arenas (s, error) &&
+  if (compile (s, params, error) && allocate_arenas (s, error) &&
       make_slots (s, error) && dloral_stream_set_edges (s, NULL, NULL, error) &&
       allocate_state (s, error) &&
       allocate_remembered (s, error) && make_queues (s, error))

@@ -94,7 +94,8 @@ struct _DloralStream
   GQueue idle, submitted, issued;       /* DloralSlot */
   int n_collected;              /* slots, and not released yet */
   guint epoch;
-  gboolean forget, flushing, stopping;
+  gboolean forget, flushing;
+  gint stopped;                 /* atomic, set under the lock: for good */
   DloralRestorer *next_restorer;        /* NULL: none is waiting */
   GThread *worker;              /* NULL where async_depth is 0 */
 };

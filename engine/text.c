@@ -23,7 +23,8 @@ dloral_model_has_text_encoder (const DloralModel *model)
 /* Layers [first, first + n): bound to their source and their result, f32
  * [1][tokens][hidden_size]. */
 static DloralGraph *
-build (const DloralModel *model, int first, int n, GError **error)
+build (const DloralModel *model, int first, int n, const gint *cancelled,
+    GError **error)
 {
   int tokens = model->config.tokenizer.max_length;
   int d = model->config.text_encoder.hidden_size;
@@ -32,6 +33,7 @@ build (const DloralModel *model, int first, int n, GError **error)
   DloralTensor *x = dloral_graph_bind (g, 1, tokens, d, DLORAL_F32);
   DloralTensor *y = dloral_graph_bind (g, 1, tokens, d, DLORAL_F32);
 
+  g->cancelled = cancelled;
   dloral_clip_layers (b, x, first, n, y);
   if (!dloral_builder_finish (b, error)) {
     dloral_graph_free (g);
@@ -42,7 +44,8 @@ build (const DloralModel *model, int first, int n, GError **error)
 }
 
 gboolean
-dloral_text_check (const DloralModel *model, GError **error)
+dloral_text_check (const DloralModel *model, const gint *cancelled,
+    GError **error)
 {
   const DloralTextEncoderConfig *text = &model->config.text_encoder;
   DloralGraph *g;
@@ -59,20 +62,21 @@ dloral_text_check (const DloralModel *model, GError **error)
   if (!dloral_tokenizer_check (model->file, error)
       || !dloral_clip_embed (model->file, text, NULL, 0, NULL, error))
     return FALSE;
-  g = build (model, 0, text->num_hidden_layers, error);
+  g = build (model, 0, text->num_hidden_layers, cancelled, error);
   dloral_graph_free (g);
   return g != NULL;
 }
 
 /* All layers: from x [tokens][hidden_size] and back into it; y is scratch. */
 static gboolean
-run_layers (DloralModel *model, float *x, float *y, GError **error)
+run_layers (DloralModel *model, float *x, float *y, const gint *cancelled,
+    GError **error)
 {
   gsize size = sizeof *x * model->config.tokenizer.max_length *
       model->config.text_encoder.hidden_size;
 
   for (int i = 0; i < model->config.text_encoder.num_hidden_layers; i++) {
-    DloralGraph *g = build (model, i, 1, error);
+    DloralGraph *g = build (model, i, 1, cancelled, error);
     gboolean ok = g && dloral_compute (model, g, x, NULL, y, error);
 
     dloral_graph_free (g);
@@ -99,7 +103,7 @@ tokenize (const DloralModel *model, const char *prompt, int *ids,
 
 gboolean
 dloral_text_encode (DloralModel *model, const char *prompt, float *embeds,
-    GError **error)
+    const gint *cancelled, GError **error)
 {
   const DloralTextEncoderConfig *text = &model->config.text_encoder;
   int tokens = model->config.tokenizer.max_length;
@@ -115,5 +119,5 @@ dloral_text_encode (DloralModel *model, const char *prompt, float *embeds,
   }
   return tokenize (model, prompt, ids, error)
       && dloral_clip_embed (model->file, text, ids, tokens, embeds, error)
-      && run_layers (model, embeds, scratch, error);
+      && run_layers (model, embeds, scratch, cancelled, error);
 }

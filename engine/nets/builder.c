@@ -83,7 +83,7 @@ static gboolean
 find_layer (DloralBuilder *b, DloralLayer *layer, const char *name, int o,
     int i, int kh, int kw)
 {
-  if (b->error ||
+  if (b->error || !dloral_check_cancelled (b->g->cancelled, &b->error) ||
       !dloral_layer_find (layer, b->file, name, o, i, kh, kw, &b->error))
     return FALSE;
   for (int a = 0; a < DLORAL_N_ADAPTERS; a++)

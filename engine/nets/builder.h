@@ -2,7 +2,8 @@
  * all of them share.
  *
  * The first failure (a missing tensor, a wrong shape) is kept in `error` and
- * building goes on, since shapes come from the config; look at it at the end.
+ * building goes on, since shapes come from the config; look at it at the end. So
+ * is that the graph was cancelled, after which nothing is read any more.
  * Prefixes are the tensor names without ".weight" and ".bias".
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later

@@ -244,7 +244,7 @@ make_plan (DloralDevice *device, gint64 rows)
   const gint64 x[] = { 1, rows, 16 }, x_strides[] = { 16 * rows, 16, 1 };
   const gint64 w[] = { 1, 16, 8 }, w_strides[] = { 128, 1, 16 };
   const gint64 y[] = { 1, rows, 8 }, y_strides[] = { 8 * rows, 8, 1 };
-  DloralCudnnGraph *g = dloral_cudnn_graph_new (device->cudnn, FALSE);
+  DloralCudnnGraph *g = dloral_cudnn_graph_new (device->cudnn, FALSE, NULL);
   GError *error = NULL;
   DloralCudnnPlan *plan;
   int before = searches;

@@ -163,15 +163,16 @@ main (int argc, char **argv)
   params.width /= model.config.scale;
   params.height /= model.config.scale;
   dloral_geometry_init (&geo, &model.config, &params);
-  compile (device, dloral_encode_graph (&model, &geo, &error), "encode", seen);
-  compile (device, dloral_restore_graph (&model, &geo, strengths, 1, &error),
+  compile (device, dloral_encode_graph (&model, &geo, NULL, &error), "encode", seen);
+  compile (device, dloral_restore_graph (&model, &geo, strengths, 1,
+          NULL, &error),
       "restore", seen);
-  compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+  compile (device, dloral_decode_graph (&model, &geo, FALSE, NULL, &error),
       "decode", seen);
   geo.vae = DLORAL_VAE_TINY;
-  compile (device, dloral_encode_graph (&model, &geo, &error), "tiny encode",
+  compile (device, dloral_encode_graph (&model, &geo, NULL, &error), "tiny encode",
       seen);
-  compile (device, dloral_decode_graph (&model, &geo, FALSE, &error),
+  compile (device, dloral_decode_graph (&model, &geo, FALSE, NULL, &error),
       "tiny decode", seen);
   g_assert_no_error (error);
   g_hash_table_unref (seen);

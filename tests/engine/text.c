@@ -103,7 +103,7 @@ check_embeddings (const char *path, const char *name)
   for (int i = 0; i < N_PROMPTS; i++, prompt += strlen (prompt) + 1) {
     double worst;
 
-    dloral_text_encode (model, prompt, got, &error);
+    dloral_text_encode (model, prompt, got, NULL, &error);
     g_assert_no_error (error);
     worst = get_error (got, want + i * N_VALUES);
     g_test_message ("largest error: %g standard deviations", worst);
@@ -260,7 +260,7 @@ read_prompts (gpointer data)
   do {
     GError *error = NULL;
 
-    dloral_text_encode (r->model, "trees and water", embeds, &error);
+    dloral_text_encode (r->model, "trees and water", embeds, NULL, &error);
     g_assert_no_error (error);
     g_assert_cmpmem (embeds, sizeof embeds, r->alone, sizeof r->alone);
     r->runs++;
@@ -281,7 +281,7 @@ test_beside_stream (void)
   g_assert_no_error (error);
   alone = restore_frames (model);
   for (int i = 0; i < 2; i++) {
-    dloral_text_encode (model, "trees and water", readers[i].alone, &error);
+    dloral_text_encode (model, "trees and water", readers[i].alone, NULL, &error);
     g_assert_no_error (error);
   }
   for (int i = 0; i < 2; i++)
@@ -306,7 +306,7 @@ refuse_prompt (const char *path, const char *const *words)
   float embeds[N_VALUES];
 
   g_assert_no_error (error);
-  g_assert_false (dloral_text_encode (model, "a", embeds, &error));
+  g_assert_false (dloral_text_encode (model, "a", embeds, NULL, &error));
   corpus_check_error (&error, error->code, path, words);
   dloral_model_unref (model);
 }
