@@ -30,6 +30,8 @@ dloral_error_get_gst_code (const GError * error, GQuark * domain, gint * code)
       *domain = GST_LIBRARY_ERROR;
       *code = GST_LIBRARY_ERROR_FAILED;
       break;
+    case DLORAL_ERROR_CANCELLED:
+      break;
     case DLORAL_ERROR_SCALES:
     case DLORAL_ERROR_ARGUMENT:
       *domain = GST_LIBRARY_ERROR;

@@ -22,6 +22,7 @@ struct _DloralPreparer
   DloralWish wish;
   DloralWish work;              /* what is being done, its strings the thread's */
   gboolean loading, compiling;  /* which part of it */
+  DloralSession *steered;       /* or this one is; NULL: none */
   gboolean open;                /* something may still be to be done */
   gboolean failed;
   gboolean interrupted, running;
@@ -194,6 +195,7 @@ dloral_preparer_open (DloralPreparer * p, gchar ** path, GError ** error)
   dloral_preparer_post (p, "load", GST_PROGRESS_TYPE_CONTINUE,
       g_strdup_printf ("Reading %s", *path));
   params.path = *path;
+  params.cancelled = &p->cancelled;
   model = dloral_model_open (&params, error);
   if (model && !dloral_model_check_vae (model, p->work.stream.vae, error))
     g_clear_pointer (&model, dloral_model_unref);
@@ -259,6 +261,7 @@ dloral_preparer_compile (DloralPreparer * p)
       g_strdup_printf ("Preparing for frames of %dx%d", params.width,
           params.height));
   params.conditions = dloral_preparer_get_conditions (p);
+  params.cancelled = &p->cancelled;
   session = dloral_model_check_vae (p->model, params.vae, &error) ?
       dloral_session_new (p->model, &params, &error) : NULL;
   if (dloral_preparer_is_cancelled (p)) {
@@ -288,7 +291,8 @@ dloral_preparer_steer (DloralPreparer * p)
 
   if (dloral_stream_set_conditions (p->session->stream, &conditions, &error))
     return;
-  dloral_element_post_warning (p->element, NULL, error);
+  if (!dloral_preparer_is_cancelled (p))
+    dloral_element_post_warning (p->element, NULL, error);
   g_error_free (error);
 }
 
@@ -352,9 +356,11 @@ dloral_preparer_do_compile (DloralPreparer * p)
 static void
 dloral_preparer_do_steer (DloralPreparer * p)
 {
+  p->steered = p->session;
   dloral_preparer_begin (p, NULL);
   dloral_preparer_steer (p);
   dloral_preparer_end (p, TRUE);
+  p->steered = NULL;
   dloral_wish_copy (&p->have, &p->work);
 }
 
@@ -419,6 +425,8 @@ dloral_preparer_free (DloralPreparer * p)
   g_mutex_lock (&p->lock);
   p->running = FALSE;
   g_atomic_int_set (&p->cancelled, TRUE);
+  if (p->steered)
+    dloral_stream_stop (p->steered->stream);
   g_cond_broadcast (&p->cond);
   g_mutex_unlock (&p->lock);
   g_thread_join (p->thread);

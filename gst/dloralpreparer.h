@@ -27,7 +27,8 @@ typedef struct _DloralPreparer DloralPreparer;
  * on. */
 DloralPreparer *dloral_preparer_new (GstElement * element);
 
-/* What is being done is given up; no message is posted any more after. */
+/* What is being done is given up, and no message is posted any more after. What was
+ * taken must not be in use. */
 void dloral_preparer_free (DloralPreparer * preparer);
 
 /* Wishes anew; copies. Never waits. Any thread. */

@@ -36,7 +36,8 @@ struct _DloralStream
   guint count;                  /* frames computed so far */
   guint uses;                   /* and submitted; the submitting thread's */
   guint epoch;
-  gboolean flushing, stopping;
+  gboolean flushing;
+  gint interrupted, stopping;   /* atomic */
   GThread *worker;
 };
 
@@ -58,6 +59,23 @@ dloral_error_quark (void)
   return g_quark_from_static_string ("dloral-error-quark");
 }
 
+/* In steps of a millisecond. FALSE and an error when it is not wanted any more. */
+static gboolean
+take_time (gulong us, const gint * cancelled, GError ** error)
+{
+  gint64 end = g_get_monotonic_time () + us;
+
+  while (!cancelled || !g_atomic_int_get (cancelled)) {
+    gint64 left = end - g_get_monotonic_time ();
+
+    if (left <= 0)
+      return TRUE;
+    g_usleep (MIN (left, 1000));
+  }
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_CANCELLED, "cancelled");
+  return FALSE;
+}
+
 /* --- Model --------------------------------------------------------------- */
 
 DloralModel *
@@ -66,7 +84,8 @@ dloral_model_open (const DloralModelParams * params, GError ** error)
   DloralModel *model;
 
   g_atomic_int_inc (&fake_engine.opens);
-  g_usleep (fake_engine.open_us);
+  if (!take_time (fake_engine.open_us, params->cancelled, error))
+    return NULL;
   if (g_str_equal (params->path, FAKE_MODEL_MISSING)) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND, "no such file");
     return NULL;
@@ -161,7 +180,9 @@ compute (DloralStream * s, Slot * slot, guint number)
 {
   DloralFrame *f = &slot->frame;
 
-  g_usleep (g_atomic_int_get (&fake_engine.frame_us));
+  if (!take_time (g_atomic_int_get (&fake_engine.frame_us), &s->interrupted,
+          NULL))
+    return;
   enlarge (s, f);
   f->stage_ns[DLORAL_STAGE_RESTORE] = 1000;
   g_mutex_lock (&s->lock);
@@ -185,6 +206,7 @@ compute_oldest (DloralStream * s)
   Slot *slot = g_queue_pop_head (&s->submitted);
   guint epoch = s->epoch, number = s->count++;
 
+  g_atomic_int_set (&s->interrupted, s->stopping);
   g_mutex_unlock (&s->lock);
   compute (s, slot, number);
   g_mutex_lock (&s->lock);
@@ -289,7 +311,8 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
 {
   DloralStream *s;
 
-  g_usleep (fake_engine.compile_us);
+  if (!take_time (fake_engine.compile_us, params->cancelled, error))
+    return NULL;
   if (fake_engine.fail_stream) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
     return NULL;
@@ -311,14 +334,21 @@ dloral_stream_new (DloralModel * model, const DloralStreamParams * params,
 }
 
 void
+dloral_stream_stop (DloralStream * s)
+{
+  g_mutex_lock (&s->lock);
+  g_atomic_int_set (&s->stopping, TRUE);
+  g_atomic_int_set (&s->interrupted, TRUE);
+  g_cond_broadcast (&s->cond);
+  g_mutex_unlock (&s->lock);
+}
+
+void
 dloral_stream_free (DloralStream * s)
 {
   guint i;
 
-  g_mutex_lock (&s->lock);
-  s->stopping = TRUE;
-  g_cond_broadcast (&s->cond);
-  g_mutex_unlock (&s->lock);
+  dloral_stream_stop (s);
   if (s->worker)
     g_thread_join (s->worker);
   for (i = 0; i < s->n_slots; i++) {
@@ -339,7 +369,8 @@ gboolean
 dloral_stream_set_conditions (DloralStream * s,
     const DloralConditions * conditions, GError ** error)
 {
-  g_usleep (fake_engine.open_us);
+  if (!take_time (fake_engine.open_us, &s->stopping, error))
+    return FALSE;
   if (fake_engine.fail_conditions) {
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_MEMORY, "no room");
     return FALSE;
@@ -498,6 +529,8 @@ dloral_stream_set_flushing (DloralStream * s, gboolean flushing)
     }
   }
   s->flushing = flushing;
+  if (flushing)
+    g_atomic_int_set (&s->interrupted, TRUE);
   g_cond_broadcast (&s->cond);
   g_mutex_unlock (&s->lock);
 }

@@ -139,22 +139,70 @@ GST_START_TEST (test_seek)
 
 GST_END_TEST;
 
-/* A flush has not to wait for a slow model's frame, whose turn it is. */
-GST_START_TEST (test_flush_is_quick)
+static gpointer
+push_until_refused (gpointer h)
+{
+  GstFlowReturn flow = GST_FLOW_OK;
+  guint i;
+
+  for (i = 0; flow == GST_FLOW_OK && i < 10; i++)
+    flow = gst_harness_push (h, harness_frame (SMALL_CAPS, i));
+  return GINT_TO_POINTER (flow);
+}
+
+#define AGES (60 * G_USEC_PER_SEC)
+
+/* A flush has not to wait for a slow model's frame, nor has a stop: in its thread
+ * or ours. */
+GST_START_TEST (test_quick)
+{
+  gboolean stop = __i__ / 2;
+  GstHarness *h;
+  GThread *thread;
+  gint64 began;
+
+  harness_setup ();
+  fake_engine.frame_us = AGES;
+  h = harness_new (SMALL_CAPS, depths[__i__ % 2]);
+  thread = g_thread_new ("upstream", push_until_refused, h);
+  harness_wait_for (&fake_engine.streams, 1);
+  g_usleep (50000);
+  began = g_get_monotonic_time ();
+  if (stop) {
+    gst_element_set_state (h->element, GST_STATE_READY);
+  } else {
+    gst_harness_push_event (h, gst_event_new_flush_start ());
+    gst_harness_push_event (h, gst_event_new_flush_stop (TRUE));
+  }
+  fail_unless_equals_int (GPOINTER_TO_INT (g_thread_join (thread)),
+      GST_FLOW_FLUSHING);
+  fail_unless (g_get_monotonic_time () - began < G_USEC_PER_SEC);
+  fail_unless_equals_int (gst_harness_buffers_in_queue (h), 0);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
+/* Nor for a model that is being read, made ready or steered. */
+GST_START_TEST (test_quick_stop)
 {
   GstHarness *h;
   gint64 began;
 
   harness_setup ();
-  fake_engine.frame_us = G_USEC_PER_SEC;
-  h = harness_new (SMALL_CAPS, "async-depth=2");
-  push_at (h, 0, 0);
-  push_at (h, 1, FRAME_DURATION);
+  fake_engine.open_us = __i__ == 0 ? AGES : 0;
+  fake_engine.compile_us = __i__ == 1 ? AGES : 0;
+  h = harness_new (SMALL_CAPS, NULL);
+  harness_wait_for (__i__ == 0 ? &fake_engine.opens : &fake_engine.models, 1);
+  if (__i__ == 2) {
+    push_at (h, 0, 0);
+    fake_engine.open_us = AGES;
+    gst_harness_set (h, "dloral", "detail-strength", 0.5, NULL);
+  }
+  g_usleep (20000);
   began = g_get_monotonic_time ();
-  gst_harness_push_event (h, gst_event_new_flush_start ());
-  gst_harness_push_event (h, gst_event_new_flush_stop (TRUE));
-  fail_unless (g_get_monotonic_time () - began < 300000);
-  fail_unless_equals_int (gst_harness_buffers_in_queue (h), 0);
+  gst_element_set_state (h->element, GST_STATE_READY);
+  fail_unless (g_get_monotonic_time () - began < G_USEC_PER_SEC);
   harness_end (h);
 }
 
@@ -330,7 +378,8 @@ playback_suite (void)
   suite_add_tcase (s, tc);
   tcase_add_loop_test (tc, test_rates, 0, 2 * G_N_ELEMENTS (rates));
   tcase_add_loop_test (tc, test_seek, 0, 4);
-  tcase_add_test (tc, test_flush_is_quick);
+  tcase_add_loop_test (tc, test_quick, 0, 4);
+  tcase_add_loop_test (tc, test_quick_stop, 0, 3);
   tcase_add_loop_test (tc, test_short, 0, 4);
   tcase_add_loop_test (tc, test_end_before_caps, 0, G_N_ELEMENTS (depths));
   tcase_add_loop_test (tc, test_times, 0, G_N_ELEMENTS (depths));
