@@ -175,8 +175,9 @@ gsize dloral_stream_get_memory (const DloralStream * stream);
 DloralFrame *dloral_stream_acquire (DloralStream * stream);
 
 /* Whether dloral_stream_acquire () would have to wait for the computing: all slots
- * are in use, and the oldest frame is not finished. FALSE where it would wait for
- * finished frames to be collected or released. */
+ * are in use, none of them acquired, and the oldest frame is not finished. FALSE
+ * where it would wait for finished frames to be collected or released. The
+ * acquiring thread. */
 gboolean dloral_stream_is_behind (DloralStream * stream);
 
 /* Whether an acquired and filled frame is, sample for sample, `last`, which must

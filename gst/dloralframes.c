@@ -279,6 +279,9 @@ gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf)
       state->discont = TRUE;
     gst_dloral_count (self, &state->stats.frames_in);
     flow = gst_dloral_handle_frame (self, inbuf, &item);
+    GST_LOG_OBJECT (self, "%s %" GST_PTR_FORMAT, !item ? "left out" :
+        item->kind == DLORAL_ITEM_COMPUTED ? "to be restored" :
+        item->kind == DLORAL_ITEM_COMPLETE ? "enlarged" : "repeated", inbuf);
     if (flow != GST_FLOW_OK)
       gst_dloral_count (self, &state->stats.frames_discarded);
     if (item)

@@ -203,7 +203,7 @@ gst_dloral_push_item (gpointer owner, DloralItem * item, gboolean drop)
   if (flow == GST_FLOW_OK && !drop)
     flow = gst_dloral_push_buffer (self, item);
   if (flow != GST_FLOW_OK)
-    GST_DEBUG_OBJECT (self, "pushing: %s", gst_flow_get_name (flow));
+    GST_LOG_OBJECT (self, "pushing: %s", gst_flow_get_name (flow));
   gst_dloral_discard_item (self, item);
   return flow == GST_FLOW_CUSTOM_SUCCESS ? GST_FLOW_OK : flow;
 }

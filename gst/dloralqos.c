@@ -74,10 +74,11 @@ gst_dloral_drop_frame (GstDloral * self, GstBuffer * inbuf)
       GST_BUFFER_PTS (inbuf)) : GST_CLOCK_TIME_NONE;
   GstClockTimeDiff jitter = 0;
   GstMessage *message;
+  gboolean first;
 
   state->lost = TRUE;
   g_mutex_lock (&state->lock);
-  state->stats.frames_dropped++;
+  first = state->stats.frames_dropped++ == 0;
   message = gst_message_new_qos (GST_OBJECT_CAST (self), state->live, time,
       stream_time, GST_BUFFER_PTS (inbuf), GST_BUFFER_DURATION (inbuf));
   if (GST_CLOCK_TIME_IS_VALID (time)
@@ -88,4 +89,7 @@ gst_dloral_drop_frame (GstDloral * self, GstBuffer * inbuf)
       state->stats.frames_out, state->stats.frames_dropped);
   g_mutex_unlock (&state->lock);
   gst_element_post_message (GST_ELEMENT_CAST (self), message);
+  if (first)
+    GST_WARNING_OBJECT (self, "frames are dropped: this machine restores fewer "
+        "of this size than come in");
 }
