@@ -173,7 +173,7 @@ begin (Stress * s, const gchar * properties)
   harness_setup ();
   fake_engine.frame_us = 200;
   fake_engine.open_us = fake_engine.compile_us = 500;
-  *s = (Stress) { .h = harness_new (NULL, properties), .rand =
+  *s = (Stress) { .h = harness_new (SMALL_CAPS, properties), .rand =
         g_rand_new_with_seed (6) };
   g_mutex_init (&s->streaming);
   add (s, stream, 100);
