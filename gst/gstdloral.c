@@ -16,8 +16,8 @@
  * Without the #GstDloral:model property, a small model that comes with the
  * plugin is used. Loading it does not hold up the change of state: it happens
  * in a thread of its own, which posts progress messages. The first frame waits
- * for it; frames of a live source do so for a second at most, and then leave
- * merely enlarged until it is there. So they do when their size changes.
+ * for it; frames of a live source do so for two seconds at most, and then leave
+ * merely enlarged until it is there. When their size changes they do so at once.
  *
  * Up to #GstDloral:async-depth frames are computed while further ones come in.
  * They leave in order, each as soon as it is finished. The latency this means
@@ -59,7 +59,7 @@ GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
 
 /* A live stream's first frames wait for the model for this long after the
  * start, in microseconds. */
-#define MAX_LIVE_WAIT G_USEC_PER_SEC
+#define MAX_LIVE_WAIT (2 * G_USEC_PER_SEC)
 
 /* --- Start and stop ------------------------------------------------------ */
 

@@ -317,7 +317,7 @@ GST_START_TEST (test_slow_start)
   Stats stats;
 
   harness_setup ();
-  fake_engine.open_us = 2 * G_USEC_PER_SEC;
+  fake_engine.open_us = 3 * G_USEC_PER_SEC;
   h = harness_new (SMALL_CAPS, NULL);
   gst_harness_set_live (h, TRUE);
   push_frame (h, 0);

@@ -43,6 +43,7 @@ new_harness (const gchar * properties)
   GstHarness *h = gst_harness_new_parse (text);
 
   fail_unless (h != NULL);
+  gst_harness_set_live (h, FALSE);      /* frames wait for the model */
   gst_harness_set_src_caps_str (h, CAPS);
   g_free (text);
   return h;
@@ -126,6 +127,35 @@ GST_START_TEST (test_stats)
   fail_unless (gst_structure_get (stats, "memory", G_TYPE_UINT64, &memory,
           "decode-time", G_TYPE_UINT64, &decode, NULL));
   fail_unless (memory > OUT_SIZE && decode > 0);
+  gst_structure_free (stats);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* Another precision while playing takes over when it is ready; frames go on
+ * meanwhile, and none is lost. */
+GST_START_TEST (test_switch)
+{
+  GstHarness *h = new_harness ("device=cpu precision=bf16");
+  GstStructure *stats = NULL;
+  gboolean switched = FALSE;
+  guint64 out, n = 0;
+
+  while (!switched) {
+    fail_unless (n < 2000);
+    gst_harness_push (h, make_frame (n++));
+    gst_buffer_unref (gst_harness_pull (h));
+    if (n == 3)
+      gst_harness_set (h, "dloral", "precision", 1 /* f32 */ , NULL);
+    g_clear_pointer (&stats, gst_structure_free);
+    gst_harness_get (h, "dloral", "stats", &stats, NULL);
+    switched = g_strcmp0 (gst_structure_get_string (stats, "precision"),
+        "f32") == 0;
+    fail_if (switched && n <= 3);
+  }
+  fail_unless (gst_structure_get_uint64 (stats, "frames-out", &out));
+  fail_unless_equals_uint64 (out, n);
   gst_structure_free (stats);
   gst_harness_teardown (h);
 }
@@ -233,6 +263,7 @@ plugin_suite (void)
   tcase_add_test (tc, test_default_model);
   tcase_add_test (tc, test_depths_agree);
   tcase_add_test (tc, test_stats);
+  tcase_add_test (tc, test_switch);
   tcase_add_loop_test (tc, test_bad_model, 0, G_N_ELEMENTS (bad));
   tcase_add_test (tc, test_no_tiny_coder);
   tcase_add_test (tc, test_no_scales);
