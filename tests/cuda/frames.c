@@ -24,20 +24,23 @@ typedef struct
   const char *device, *in, *out;        /* formats */
   Memory in_memory, out_memory;
   int scale;                    /* of the output */
+  const char *property;         /* set to TRUE, or NULL */
 } Case;
 
 static const Case cases[] = {
-  { "cuda", "NV12", "NV12", CUDA, CUDA, 4 },
-  { "cuda", "I420", "I420", CUDA, CUDA, 4 },
-  { "cuda", "P010_10LE", "P010_10LE", CUDA, CUDA, 4 },
-  { "cuda", "RGB", "RGB", CUDA, CUDA, 4 },
-  { "cuda", "BGRx", "BGRx", CUDA, CUDA, 4 },
-  { "cuda", "NV12", "I420", CUDA, SYSTEM, 4 },
-  { "cuda", "YUY2", "NV12", SYSTEM, CUDA, 4 },
+  { "cuda", "NV12", "NV12", CUDA, CUDA, 4, NULL },
+  { "cuda", "I420", "I420", CUDA, CUDA, 4, NULL },
+  { "cuda", "P010_10LE", "P010_10LE", CUDA, CUDA, 4, NULL },
+  { "cuda", "RGB", "RGB", CUDA, CUDA, 4, NULL },
+  { "cuda", "BGRx", "BGRx", CUDA, CUDA, 4, NULL },
+  { "cuda", "NV12", "I420", CUDA, SYSTEM, 4, NULL },
+  { "cuda", "YUY2", "NV12", SYSTEM, CUDA, 4, NULL },
   /* The engine does not do these by itself: */
-  { "cuda", "RGBA", "RGBA", CUDA, CUDA, 4 },
-  { "cuda", "NV12", "NV12", CUDA, CUDA, 2 },
-  { "cpu", "NV12", "NV12", CUDA, CUDA, 4 },
+  { "cuda", "RGBA", "RGBA", CUDA, CUDA, 4, NULL },
+  { "cuda", "NV12", "NV12", CUDA, CUDA, 2, NULL },
+  { "cpu", "NV12", "NV12", CUDA, CUDA, 4, NULL },
+  { "cuda", "NV12", "NV12", CUDA, CUDA, 4, "bypass" },
+  { "cuda", "NV12", "NV12", CUDA, CUDA, 4, "skip-static" },
 };
 
 /* --- Frames ------------------------------------------------------------------ */
@@ -111,34 +114,50 @@ bring_home (GstBuffer *buffer, const GstVideoInfo *info)
 /* --- The element ------------------------------------------------------------- */
 
 static GstHarness *
-new_harness (const char *device)
+new_harness (const Case *c)
 {
   GstElement *element = gst_element_factory_make ("dloral", NULL);
   GstHarness *h;
 
   g_assert_nonnull (element);
-  gst_util_set_object_arg (G_OBJECT (element), "device", device);
+  gst_util_set_object_arg (G_OBJECT (element), "device", c->device);
   g_object_set (element, "model", model, "async-depth", 2, NULL);
+  if (c->property)
+    g_object_set (element, c->property, TRUE, "scene-cut-threshold", 0.0, NULL);
   h = gst_harness_new_with_element (element, "sink", "src");
+  gst_harness_set_live (h, FALSE);      /* frames wait for the model */
   gst_object_unref (element);
   return h;
 }
 
-/* All frames through the element, each output brought home. */
+static guint64
+get_sum (GstHarness *h, const char *name)
+{
+  g_autoptr (GstStructure) stats = NULL;
+  guint64 sum;
+
+  gst_harness_get (h, "dloral", "stats", &stats, NULL);
+  g_assert_true (gst_structure_get_uint64 (stats, name, &sum));
+  return sum;
+}
+
+/* All frames through the element, each output brought home. Two and two are the
+ * same where that matters. */
 static void
 restore (const Case *c, GstCudaContext *context, GstBuffer **results)
 {
   GstCaps *in = make_caps (c->in, c->in_memory, 1);
   GstCaps *out = make_caps (c->out, c->out_memory, c->scale);
   GstBufferPool *pool = c->in_memory == CUDA ? make_pool (context, in) : NULL;
-  GstHarness *h = new_harness (c->device);
+  GstHarness *h = new_harness (c);
+  gboolean skip = g_strcmp0 (c->property, "skip-static") == 0;
   GstVideoInfo info, out_info;
 
   g_assert_true (gst_video_info_from_caps (&info, in));
   g_assert_true (gst_video_info_from_caps (&out_info, out));
   gst_harness_set_caps (h, gst_caps_ref (in), gst_caps_ref (out));
   for (int t = 0; t < N_FRAMES; t++) {
-    GstBuffer *frame = make_frame (&info, t);
+    GstBuffer *frame = make_frame (&info, skip ? t / 2 : t);
 
     if (pool) {
       GstBuffer *own = NULL;
@@ -162,6 +181,9 @@ restore (const Case *c, GstCudaContext *context, GstBuffer **results)
     results[t] = bring_home (result, &out_info);
     gst_buffer_unref (result);
   }
+  g_assert_cmpint (get_sum (h, "frames-repeated"), ==, skip ? 2 : 0);
+  g_assert_cmpint (get_sum (h, "frames-bypassed"), ==,
+      g_strcmp0 (c->property, "bypass") == 0 ? N_FRAMES : 0);
   gst_harness_teardown (h);
   if (pool) {
     gst_buffer_pool_set_active (pool, FALSE);
@@ -214,9 +236,10 @@ main (int argc, char **argv)
   gst_cuda_memory_init_once ();
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     const Case *c = &cases[i];
-    g_autofree char *path = g_strdup_printf ("/%s/%s-%s-to-%s-%s-x%d",
+    g_autofree char *path = g_strdup_printf ("/%s/%s-%s-to-%s-%s-x%d%s%s",
         c->device, c->in_memory == CUDA ? "cuda" : "system", c->in,
-        c->out_memory == CUDA ? "cuda" : "system", c->out, c->scale);
+        c->out_memory == CUDA ? "cuda" : "system", c->out, c->scale,
+        c->property ? "-" : "", c->property ? c->property : "");
 
     g_test_add_data_func (path, c, test_case);
   }
