@@ -121,7 +121,7 @@ work_together (Work *work)
   guint n_threads = MIN (g_get_num_processors (), MAX_THREADS), n = 0;
 
   while (n + 1 < MIN (n_threads, work->order->len)
-      && (helpers[n] = g_thread_try_new ("dloral-prepare", help, work, NULL)))
+      && (helpers[n] = g_thread_try_new ("dloral-plan", help, work, NULL)))
     n++;
   take_part (work);
   while (n > 0)
