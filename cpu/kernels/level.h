@@ -244,8 +244,27 @@ bytes_set (uint8_t *p, Vector v)
   memcpy (p, &bytes, sizeof bytes);
 }
 
+/* LANES halves as floats. */
+INLINE Vector
+halves_get (const uint16_t *p)
+{
+  Halves halves;
+
+  memcpy (&halves, p, sizeof halves);
+  return __builtin_convertvector ((Mask) HALVES_WIDEN (halves), Vector);
+}
+
+/* Truncates values from 0 to 65535. */
+INLINE void
+halves_set (uint16_t *p, Vector v)
+{
+  Halves halves = WORDS_NARROW ((Words) __builtin_convertvector (v, Mask));
+
+  memcpy (p, &halves, sizeof halves);
+}
+
 /* Fill in the level's functions. */
 void KERNEL (channels_init) (DloralKernels * kernels);
 void KERNEL (planes_init) (DloralKernels * kernels);
 void KERNEL (retrieval_init) (DloralKernels * kernels);
-void KERNEL (bytes_init) (DloralKernels * kernels);
+void KERNEL (pictures_init) (DloralKernels * kernels);
