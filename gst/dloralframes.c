@@ -133,6 +133,7 @@ gst_dloral_compile (GstDloral * self, DloralModel * model)
   DloralStreamParams params = {
     .width = in->width,
     .height = in->height,
+    .deep = dloral_convert_is_deep (in, &state->out),
     .color_fix = state->settings.color_fix,
     .async_depth = state->settings.async_depth,
     .vae = state->settings.vae,
@@ -319,7 +320,7 @@ gst_dloral_submit_frame (GstDloral * self, GstBuffer * inbuf)
     return flow;
   }
   frame->hr_stays = state->on_cuda && dloral_cuda_memory_is_frame (outbuf)
-      && dloral_convert_get_out (state->convert) != NULL;
+      && dloral_convert_is_direct (state->convert);
   frame->discont = state->discont;
   state->discont = FALSE;
   g_mutex_lock (&state->lock);

@@ -31,7 +31,7 @@ describe (const GstVideoFrame * frame, guint i)
 
   fail_unless (gst_video_colorimetry_from_string (&info.colorimetry,
           matrices[i].colorimetry));
-  dloral_convert_describe (&info, &format);
+  dloral_convert_describe (&info, FALSE, &format);
   return format;
 }
 
@@ -246,8 +246,8 @@ GST_START_TEST (test_limited_rgb)
   in = frame.info;
   out = large.info;
   in.colorimetry.range = out.colorimetry.range = GST_VIDEO_COLOR_RANGE_16_235;
-  dloral_convert_describe (&in, &small_format);
-  dloral_convert_describe (&out, &large_format);
+  dloral_convert_describe (&in, FALSE, &small_format);
+  dloral_convert_describe (&out, FALSE, &large_format);
   for (level = 16; level <= 235; level++) {
     memset (frame.data[0], level, in.size);
     unpack (&small_format, &frame, rgb);
