@@ -244,14 +244,33 @@ bytes_set (uint8_t *p, Vector v)
   memcpy (p, &bytes, sizeof bytes);
 }
 
-/* LANES halves as floats. */
-INLINE Vector
-halves_get (const uint16_t *p)
+/* LANES halves as integers. */
+INLINE Mask
+halves_widen (const uint16_t *p)
 {
   Halves halves;
 
   memcpy (&halves, p, sizeof halves);
-  return __builtin_convertvector ((Mask) HALVES_WIDEN (halves), Vector);
+  return (Mask) HALVES_WIDEN (halves);
+}
+
+/* LANES halves as floats. */
+INLINE Vector
+halves_get (const uint16_t *p)
+{
+  return __builtin_convertvector (halves_widen (p), Vector);
+}
+
+/* Stores integers as halves, those out of range as the nearest half. */
+INLINE void
+halves_saturate (uint16_t *p, Mask v)
+{
+  Halves halves;
+
+  v &= v > 0;
+  v |= v > 65535;
+  halves = WORDS_NARROW ((Words) v);
+  memcpy (p, &halves, sizeof halves);
 }
 
 /* Truncates values from 0 to 65535. */

@@ -51,28 +51,33 @@ filter_u8 (guint8 * restrict dst, const guint8 * r0, const guint8 * r1,
 
 /* --- u16 ------------------------------------------------------------------ */
 
-/* Products with 22 bits would not fit; those of floats, which have 24, are wrong
- * by a hundredth of a level at most. */
+/* The same for both bytes of a level apart, since products of 38 bits would not
+ * fit: what the lower ones come to joins where the upper ones' point is. */
 INLINE void
 filter_u16 (guint16 * restrict dst, const guint16 * r0, const guint16 * r1,
     const guint16 * r2, const guint16 * r3, const gint32 k[4], gsize n)
 {
-  const float unit = 1.0f / (1 << FIXED_BITS);
-  const float k0 = k[0] * unit, k1 = k[1] * unit, k2 = k[2] * unit;
-  const float k3 = k[3] * unit;
+  const gint32 k0 = k[0], k1 = k[1], k2 = k[2], k3 = k[3];
   gsize i = 0;
 
   for (; i + LANES <= n; i += LANES) {
-    Vector sum = k0 * halves_get (r0 + i) + k1 * halves_get (r1 + i)
-        + k2 * halves_get (r2 + i) + k3 * halves_get (r3 + i);
+    Mask v0 = halves_widen (r0 + i), v1 = halves_widen (r1 + i);
+    Mask v2 = halves_widen (r2 + i), v3 = halves_widen (r3 + i);
+    Mask high = k0 * (v0 >> 8) + k1 * (v1 >> 8) + k2 * (v2 >> 8)
+        + k3 * (v3 >> 8);
+    Mask low = k0 * (v0 & 255) + k1 * (v1 & 255) + k2 * (v2 & 255)
+        + k3 * (v3 & 255) + (1 << (FIXED_BITS - 1));
 
-    halves_set (dst + i, VECTOR_MIN (vector_relu (sum), vector_set (65535))
-        + 0.5f);
+    halves_saturate (dst + i, (high + (low >> 8)) >> (FIXED_BITS - 8));
   }
   for (; i < n; i++) {
-    float sum = k0 * r0[i] + k1 * r1[i] + k2 * r2[i] + k3 * r3[i];
+    gint32 high = k0 * (r0[i] >> 8) + k1 * (r1[i] >> 8) + k2 * (r2[i] >> 8)
+        + k3 * (r3[i] >> 8);
+    gint32 low = k0 * (r0[i] & 255) + k1 * (r1[i] & 255) + k2 * (r2[i] & 255)
+        + k3 * (r3[i] & 255) + (1 << (FIXED_BITS - 1));
+    gint32 v = (high + (low >> 8)) >> (FIXED_BITS - 8);
 
-    dst[i] = (gint32) ((sum < 0 ? 0 : sum > 65535 ? 65535 : sum) + 0.5f);
+    dst[i] = CLAMP (v, 0, 65535);
   }
 }
 

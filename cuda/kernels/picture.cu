@@ -17,8 +17,7 @@ clamp (int x, int low, int high)
 
 /* A block makes the outputs of a tile of source pixels. First all the source
  * rows that it needs are filtered across and rounded to levels in shared memory,
- * then columns of those: of bytes in integers, so equal to Pillow's to the bit; of
- * 16 bits, whose products would not fit, in floats. */
+ * then columns of those: in integers, so equal to Pillow's to the bit. */
 
 #define ROWS DLORAL_UPSAMPLE_ROWS
 #define COLUMNS DLORAL_UPSAMPLE_COLUMNS
@@ -26,20 +25,7 @@ clamp (int x, int low, int high)
 #define TILE_LEVELS (3 * (COLUMNS + DLORAL_UPSAMPLE_HALO))
 #define FIXED_BITS 22
 
-/* Weights in what a picture's levels are multiplied in. */
-template <typename P> struct Weight;
-template <> struct Weight<u8>
-{
-  typedef Vector<int, 4> Taps;
-  static constexpr int unit = 1;
-};
-template <> struct Weight<u16>
-{
-  typedef Vector<float, 4> Taps;
-  static constexpr float unit = 1.0f / (1 << FIXED_BITS);
-};
-
-template <typename P> using Taps = typename Weight<P>::Taps;
+typedef Vector<int, 4> Taps;
 template <typename P> using Levels = Vector<P, 4>;
 
 /* Index of the weights of source pixel i of n, phase 0. */
@@ -49,22 +35,29 @@ taps_index (int i, int n, int scale)
   return (min (i, 2) * 3 + min (n - 1 - i, 2)) * scale;
 }
 
-__device__ __forceinline__ u8
-filter (const Taps<u8> &taps, u8 a, u8 b, u8 c, u8 d)
+__device__ __forceinline__ int
+weigh (const Taps &taps, int a, int b, int c, int d)
 {
-  const int sum = taps.e[0] * a + taps.e[1] * b + taps.e[2] * c
-      + taps.e[3] * d + (1 << (FIXED_BITS - 1));
+  return taps.e[0] * a + taps.e[1] * b + taps.e[2] * c + taps.e[3] * d;
+}
+
+__device__ __forceinline__ u8
+filter (const Taps &taps, u8 a, u8 b, u8 c, u8 d)
+{
+  const int sum = weigh (taps, a, b, c, d) + (1 << (FIXED_BITS - 1));
 
   return clamp (sum >> FIXED_BITS, 0, 255);
 }
 
+/* Both bytes of a level apart, since products of 38 bits would not fit. */
 __device__ __forceinline__ u16
-filter (const Taps<u16> &taps, u16 a, u16 b, u16 c, u16 d)
+filter (const Taps &taps, u16 a, u16 b, u16 c, u16 d)
 {
-  const float sum = taps.e[0] * a + taps.e[1] * b + taps.e[2] * c
-      + taps.e[3] * d;
+  const int high = weigh (taps, a >> 8, b >> 8, c >> 8, d >> 8);
+  const int low = weigh (taps, a & 255, b & 255, c & 255, d & 255)
+      + (1 << (FIXED_BITS - 1));
 
-  return (int) (fminf (fmaxf (sum, 0), 65535) + 0.5f);
+  return clamp ((high + (low >> 8)) >> (FIXED_BITS - 8), 0, 65535);
 }
 
 /* tile [TILE_ROWS][TILE_LEVELS] from row `top` and column `left`; what lies
@@ -85,14 +78,14 @@ load_tile (const DloralUpsample &job, P *tile, const P *src, int top, int left)
 /* wide [TILE_ROWS][COLUMNS · scale · 3] from the tile. */
 template <typename P> __device__ __forceinline__ void
 filter_across (const DloralUpsample &job, P *wide, const P *tile,
-    const Taps<P> *taps, int left)
+    const Taps *taps, int left)
 {
   const int columns = COLUMNS * job.scale, last = job.src_w * job.scale - 1;
 
   for (int x = threadIdx.x; x < columns; x += COLUMNS) {
     const int at = min ((int) blockIdx.x * columns + x, last);
     const int i = at / job.scale, phase = at - i * job.scale;
-    const Taps<P> t = taps[taps_index (i, job.src_w, job.scale) + phase];
+    const Taps t = taps[taps_index (i, job.src_w, job.scale) + phase];
     const P *s = tile + 3 * (i - 2 + (2 * phase + 1 >= job.scale) - left);
 
     for (int r = threadIdx.y; r < TILE_ROWS; r += ROWS)
@@ -106,7 +99,7 @@ filter_across (const DloralUpsample &job, P *wide, const P *tile,
 
 /* Four neighbouring samples from four rows. */
 template <typename P> __device__ __forceinline__ Levels<P>
-filter_rows (const Taps<P> &taps, const Levels<P> *rows)
+filter_rows (const Taps &taps, const Levels<P> *rows)
 {
   Levels<P> result;
 
@@ -134,7 +127,7 @@ store_levels (P *dst, const Levels<P> &levels, int n, bool aligned)
 /* The outputs of one source row, 4 samples a thread. */
 template <typename P> __device__ __forceinline__ void
 filter_down (const DloralUpsample &job, P *dst, const P *wide,
-    const Taps<P> *taps, int top)
+    const Taps *taps, int top)
 {
   const int scale = job.scale, pitch = 3 * COLUMNS * scale;
   const int row = blockIdx.y * ROWS + threadIdx.y;
@@ -153,7 +146,7 @@ filter_down (const DloralUpsample &job, P *dst, const P *wide,
           + (i - 2 - top + r) * pitch + b);
     for (int p = 0; p < scale && row * scale + p < job.dst_h; p++) {
       const int phase = row < job.src_h ? p : scale - 1;
-      const Taps<P> t = taps[phase];
+      const Taps t = taps[phase];
 
       store_levels<P> (dst + (size_t) (row * scale + p) * width + left + b,
           2 * phase + 1 < scale ? filter_rows<P> (t, rows)
@@ -163,7 +156,7 @@ filter_down (const DloralUpsample &job, P *dst, const P *wide,
 }
 
 template <typename P> __device__ __forceinline__ void
-upsample (const DloralUpsample &job, Taps<P> *taps, P *tile, P *wide,
+upsample (const DloralUpsample &job, Taps *taps, P *tile, P *wide,
     const P *src, P *dst)
 {
   const int top = min ((int) blockIdx.y * ROWS, job.src_h - 1) - 2;
@@ -172,7 +165,7 @@ upsample (const DloralUpsample &job, Taps<P> *taps, P *tile, P *wide,
   for (int i = threadIdx.y * COLUMNS + threadIdx.x;
       i < DLORAL_UPSAMPLE_PLACES * job.scale; i += ROWS * COLUMNS)
     for (int k = 0; k < 4; k++)
-      taps[i].e[k] = job.taps[i].weight[k] * Weight<P>::unit;
+      taps[i].e[k] = job.taps[i].weight[k];
   load_tile (job, tile, src, top, left);
   __syncthreads ();
   filter_across (job, wide, tile, taps, left);
@@ -184,7 +177,7 @@ upsample (const DloralUpsample &job, Taps<P> *taps, P *tile, P *wide,
 KERNEL (ROWS * COLUMNS, upsample_##P, (const DloralUpsample job,              \
         const P *__restrict__ src, P *__restrict__ dst))                      \
 {                                                                             \
-  __shared__ Taps<P> taps[DLORAL_UPSAMPLE_PLACES                              \
+  __shared__ Taps taps[DLORAL_UPSAMPLE_PLACES                              \
       * DLORAL_UPSAMPLE_MAX_SCALE];                                           \
   __shared__ P tile[TILE_ROWS * TILE_LEVELS];                                 \
   SHARED (P, wide);                                                           \

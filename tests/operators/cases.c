@@ -616,10 +616,10 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0, 0},
   {DLORAL_OP_UNPACK, build_unpack, 120, FALSE, 0.01, 0.01, 0.03},
   {DLORAL_OP_PACK, build_pack, 120, FALSE, 0.01, 0.01, 0.03},
-  {DLORAL_OP_UPSAMPLE, build_upsample, 50, TRUE, 0, 0, 0.03},
+  {DLORAL_OP_UPSAMPLE, build_upsample, 50, TRUE, 0, 0, 0},
   {DLORAL_OP_SHRINK, build_shrink, 40, TRUE, 1e-6, 0, 0},
   {DLORAL_OP_FROM_PICTURE, build_from_picture, 40, TRUE, 1e-6, 0.005, 0},
-  {DLORAL_OP_TO_PICTURE, build_to_picture, 80, TRUE, 1e-3, 1e-3, 0.03},
+  {DLORAL_OP_TO_PICTURE, build_to_picture, 80, TRUE, 1e-3, 1e-3, 0.1},
   {DLORAL_OP_ABS_MAX, build_abs_max, 30, FALSE, 0, 0, 0},
 };
 
