@@ -30,13 +30,19 @@ static const Case cases[] = {
   { "cuda", "NV12", "NV12", CUDA, CUDA, 4 },
   { "cuda", "I420", "I420", CUDA, CUDA, 4 },
   { "cuda", "P010_10LE", "P010_10LE", CUDA, CUDA, 4 },
+  { "cuda", "I420_10LE", "I420_10LE", CUDA, CUDA, 4 },
+  { "cuda", "I422_10LE", "I422_10LE", CUDA, CUDA, 4 },
+  { "cuda", "NV21", "UYVY", CUDA, CUDA, 4 },
+  { "cuda", "YUY2", "Y42B", CUDA, CUDA, 4 },
+  { "cuda", "Y444", "Y444", CUDA, CUDA, 4 },
   { "cuda", "RGB", "RGB", CUDA, CUDA, 4 },
   { "cuda", "BGRx", "BGRx", CUDA, CUDA, 4 },
   { "cuda", "NV12", "I420", CUDA, SYSTEM, 4 },
-  { "cuda", "YUY2", "NV12", SYSTEM, CUDA, 4 },
+  { "cuda", "GRAY16_LE", "NV12", SYSTEM, CUDA, 4 },
   /* The engine does not do these by itself: */
   { "cuda", "RGBA", "RGBA", CUDA, CUDA, 4 },
   { "cuda", "NV12", "NV12", CUDA, CUDA, 2 },
+  { "cuda", "P010_10LE", "I420_10LE", CUDA, CUDA, 2 },
   { "cpu", "NV12", "NV12", CUDA, CUDA, 4 },
 };
 
