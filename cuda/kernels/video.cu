@@ -307,7 +307,9 @@ pack (const Format &f, const P *rgb, size_t stride, u8 *frame)
     pack_rgb (f, rgb, stride, frame, cy, cx);
     return;
   }
+  /* Not unrolled, for on some GPUs registers would be spilled. */
   for (int y = cy << f.h_sub; y < min ((cy + 1) << f.h_sub, f.height); y++)
+#pragma unroll 1
     for (int x = cx << f.w_sub; x < min ((cx + 1) << f.w_sub, f.width); x++)
       pack_luma (f, rgb, stride, frame, y, x);
   if (f.kind == DLORAL_VIDEO_YUV)
