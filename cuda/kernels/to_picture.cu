@@ -401,10 +401,10 @@ FINISH (THREADS, adain, u16)
  *
  * The levels are separable, so a block filters all five down the columns that
  * its tile needs, then all five along the rows of that, in integers: results
- * times 1024, twice, of which those of 16 bits leave 5 out between. A thread has a whole piece of a line in registers: 32
- * results and 31 neighbours on both sides. So each level costs neither memory
- * nor a barrier, and the picture is read once, a tile's surroundings more often
- * but from the cache. */
+ * times 1024, twice, of which those of 16 bits leave 5 bits out between. A thread
+ * has a whole piece of a line in registers: 32 results and 31 neighbours on both
+ * sides. So each level costs neither memory nor a barrier, and the picture is read
+ * once, a tile's surroundings more often but from the cache. */
 
 #define REACH DLORAL_WAVELET_REACH
 #define PIECE DLORAL_WAVELET_ROWS
