@@ -1,4 +1,4 @@
-/* 8-bit pictures to other sizes and to tensors: upsample, shrink, from_picture.
+/* Pictures to other sizes and to tensors: upsample, shrink, from_picture.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -33,7 +33,9 @@ typedef struct
 typedef struct
 {
   DloralCpuOp base;
+  const DloralPictureKernels *kernels;
   Filter *rows, *columns;       /* [h · scale], [w · scale] */
+  gsize pixel;                  /* bytes */
   gsize row_size;               /* bytes of a row in scratch */
 } Upsample;
 
@@ -64,23 +66,35 @@ filters_new (int n_in, int scale)
   return filters;
 }
 
-/* Output columns [first, last) one by one: those near the edges. */
+/* Output columns [first, last) one by one: those near the edges, where sources
+ * without weight are not to be read. */
 static void
 filter_columns (const Upsample * self, guint8 * dst, const guint8 * src,
     int first, int last)
 {
+  int n = self->base.op->src[0]->w;
+
   for (int x = first; x < last; x++) {
     const Filter *filter = &self->columns[x];
+    const void *pixels[TAPS];
 
-    for (int k = 0; k < 3; k++) {
-      gint32 sum = 1 << 21;
-
-      for (int t = 0; t < TAPS; t++)
-        if (filter->weight[t] != 0)
-          sum += filter->weight[t] * src[3 * (filter->first + t) + k];
-      dst[3 * x + k] = CLAMP (sum >> 22, 0, 255);
-    }
+    for (int t = 0; t < TAPS; t++)
+      pixels[t] = src + MIN (filter->first + t, n - 1) * self->pixel;
+    self->kernels->filter_down (dst + x * self->pixel, pixels, filter->weight,
+        3);
   }
+}
+
+/* Copies n pixels to every scale-th of dst. Sizes are constants, for which no
+ * function is called. */
+static inline void
+spread_pixels (guint8 * dst, int scale, const guint8 * src, int n, gsize pixel)
+{
+  for (gsize i = 0; i < (gsize) n; i++)
+    if (pixel == 3)
+      memcpy (dst + 3 * i * scale, src + 3 * i, 3);
+    else
+      memcpy (dst + 6 * i * scale, src + 6 * i, 6);
 }
 
 /* A row of w · scale pixels from one of w. Away from the edges every scale-th
@@ -88,18 +102,17 @@ filter_columns (const Upsample * self, guint8 * dst, const guint8 * src,
 static void
 filter_row (const Upsample * self, guint8 * dst, const guint8 * src, int w)
 {
-  const DloralKernels *kernels = dloral_kernels_get ();
   int scale = self->base.op->u.upsample.scale;
-  guint8 *phase = dst + (gsize) 3 * w * scale;
+  guint8 *phase = dst + w * scale * self->pixel;
   int inner = MAX (0, w - 4);
 
   for (int p = 0; inner > 0 && p < scale; p++) {
     const Filter *filter = &self->columns[2 * scale + p];
 
-    kernels->filter_across (phase, src + 3 * filter->first, filter->weight,
-        3 * (gsize) inner);
-    for (int i = 0; i < inner; i++)
-      memcpy (dst + 3 * ((gsize) (i + 2) * scale + p), phase + 3 * i, 3);
+    self->kernels->filter_across (phase, src + filter->first * self->pixel,
+        filter->weight, 3 * (gsize) inner);
+    spread_pixels (dst + (2 * scale + p) * self->pixel, scale, phase, inner,
+        self->pixel);
   }
   filter_columns (self, dst, src, 0, MIN (2, w) * scale);
   filter_columns (self, dst, src, (MIN (2, w) + inner) * scale, w * scale);
@@ -114,13 +127,14 @@ filter_column (const Upsample * self, guint8 * dst, const guint8 * wide,
   int scale = self->base.op->u.upsample.scale;
   const Filter *filter = &self->rows[MIN (y, src->h * scale - 1)];
   gsize width = MIN (self->base.op->dst->w, src->w * scale);
-  const guint8 *rows[TAPS];
+  const void *rows[TAPS];
 
   for (int t = 0; t < TAPS; t++)
     rows[t] = wide + MIN (filter->first + t, src->h - 1) * self->row_size;
-  dloral_kernels_get ()->filter_down (dst, rows, filter->weight, 3 * width);
+  self->kernels->filter_down (dst, rows, filter->weight, 3 * width);
   for (int x = width; x < self->base.op->dst->w; x++)
-    memcpy (dst + 3 * (gsize) x, dst + 3 * (width - 1), 3);
+    memcpy (dst + x * self->pixel, dst + (width - 1) * self->pixel,
+        self->pixel);
 }
 
 static gboolean
@@ -135,11 +149,11 @@ upsample_run (DloralCpuOp * base, const DloralCpuRun * run, GError ** error)
   {
 #pragma omp for
     for (int y = 0; y < src->h; y++)
-      filter_row (self, wide + y * self->row_size, in + 3 * (gsize) y * src->w,
-          src->w);
+      filter_row (self, wide + y * self->row_size, in + y * src->w
+          * self->pixel, src->w);
 #pragma omp for
     for (int y = 0; y < dst->h; y++)
-      filter_column (self, out + 3 * (gsize) y * dst->w, wide, y);
+      filter_column (self, out + y * dst->w * self->pixel, wide, y);
   }
   return TRUE;
 }
@@ -162,10 +176,12 @@ dloral_cpu_upsample_new (DloralDevice * device, const DloralOp * op,
   const DloralTensor *src = op->src[0];
   int scale = op->u.upsample.scale;
 
+  self->kernels = dloral_picture_kernels_get (src->dtype);
+  self->pixel = 3 * dloral_dtype_size (src->dtype);
   self->rows = filters_new (src->h, scale);
   self->columns = filters_new (src->w, scale);
   /* The row and, behind it, one run of filter_row (). */
-  self->row_size = dloral_align (3 * (gsize) src->w * (scale + 1));
+  self->row_size = dloral_align (self->pixel * src->w * (scale + 1));
   self->base.op = op;
   self->base.scratch_size = self->row_size * src->h;
   self->base.run = upsample_run;
@@ -197,6 +213,7 @@ static void
 shrink_across (const DloralOp * op, float *dst, const float *row,
     const float weight[TAPS])
 {
+  float half = op->src[0]->dtype == DLORAL_U16 ? 32767.5f : 127.5f;
   int last = op->src[0]->w - 1;
 
   for (int x = 0; x < op->dst->w; x++) {
@@ -207,7 +224,7 @@ shrink_across (const DloralOp * op, float *dst, const float *row,
 
       for (int t = 0; t < TAPS; t++)
         sum += weight[t] * row[3 * (gsize) CLAMP (first + t, 0, last) + k];
-      dst[3 * (gsize) x + k] = sum / 127.5f - 1;
+      dst[3 * (gsize) x + k] = sum / half - 1;
     }
   }
 }
@@ -217,14 +234,16 @@ shrink_row (const DloralOp * op, float *dst, float *row, const guint8 * src,
     int y)
 {
   const DloralTensor *t = op->src[0];
+  gsize row_size = 3 * (gsize) t->w * dloral_dtype_size (t->dtype);
   int first = shrink_first (y, op->u.shrink.factor);
-  const guint8 *rows[TAPS];
+  const void *rows[TAPS];
   float weight[TAPS];
 
   shrink_weights (op->u.shrink.factor, weight);
   for (int i = 0; i < TAPS; i++)
-    rows[i] = src + 3 * (gsize) CLAMP (first + i, 0, t->h - 1) * t->w;
-  dloral_kernels_get ()->blend (row, rows, weight, 3 * (gsize) t->w);
+    rows[i] = src + CLAMP (first + i, 0, t->h - 1) * row_size;
+  dloral_picture_kernels_get (t->dtype)->blend (row, rows, weight,
+      3 * (gsize) t->w);
   shrink_across (op, dst + 3 * (gsize) y * op->dst->w, row, weight);
 }
 
@@ -265,7 +284,9 @@ static void
 from_picture_row (const DloralOp * op, guint8 * dst, guint8 * line,
     const guint8 * src, int y)
 {
-  const DloralTensor *t = op->dst;
+  const DloralTensor *t = op->dst, *s = op->src[0];
+  const DloralPictureKernels *kernels = dloral_picture_kernels_get (s->dtype);
+  gsize row_size = 3 * (gsize) s->w * dloral_dtype_size (s->dtype);
   int patch = op->u.from_picture.patch;
   gsize element = dloral_dtype_size (t->dtype);
   gsize length = 3 * (gsize) patch * t->w, piece = 3 * patch * element;
@@ -273,8 +294,8 @@ from_picture_row (const DloralOp * op, guint8 * dst, guint8 * line,
   for (int dy = 0; dy < patch; dy++) {
     guint8 *d = dst + (gsize) y * t->w * t->c * element + dy * piece;
 
-    dloral_kernels_get ()->from_bytes[dloral_kernel_type (t->dtype)] (line,
-        src + ((gsize) y * patch + dy) * 3 * op->src[0]->w, length);
+    kernels->from_levels[dloral_kernel_type (t->dtype)] (line,
+        src + ((gsize) y * patch + dy) * row_size, length);
     dloral_copy_pieces (d, t->c * element, line, piece, piece, t->w);
   }
 }

@@ -1,9 +1,9 @@
-/* The decoder's tensor to an 8-bit picture, and its colours corrected against
- * the upsampled LQ frame.
+/* The decoder's tensor to a picture, and its colours corrected against the
+ * upsampled LQ frame.
  *
- * As the published code does it: without a correction the value is rounded to
- * 8 bits; with one it is truncated to 8 bits first, corrected from there, and
- * then rounded.
+ * As the published code does it, which knows pictures of 8 bits: without a
+ * correction the value is rounded to a level; with one it is truncated to a level
+ * first, corrected from there, and then rounded.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,6 +18,8 @@
 typedef struct
 {
   DloralCpuOp base;
+  const DloralPictureKernels *kernels;
+  int max_level;
   gsize line_size;              /* bytes of a strip's line in scratch */
   gsize plane_size;             /* bytes of a picture of f32 */
 } ToPicture;
@@ -32,19 +34,27 @@ typedef struct
   float *planes[2];             /* [height][width][3], wavelet only */
 } Job;
 
+/* Levels of a picture's row, all and those that are visible; bytes of the
+ * former. */
 static gsize
-row_bytes (const ToPicture * self)
+row_levels (const ToPicture * self)
 {
   return 3 * (gsize) self->base.op->dst->w;
 }
 
 static gsize
-visible_bytes (const ToPicture * self)
+visible_levels (const ToPicture * self)
 {
   return 3 * (gsize) self->base.op->u.to_picture.width;
 }
 
-/* --- tensor to bytes ----------------------------------------------------- */
+static gsize
+row_bytes (const ToPicture * self)
+{
+  return row_levels (self) * dloral_dtype_size (self->base.op->dst->dtype);
+}
+
+/* --- tensor to levels ---------------------------------------------------- */
 
 /* The lines of one row of patches: each is gathered, then converted whole. */
 static gboolean
@@ -63,9 +73,9 @@ convert_patches (const Job * job, guint8 * line, int y)
     gsize at = ((gsize) y * patch + dy) * row_bytes (job->self);
 
     dloral_copy_pieces (line, piece, s, t->c * element, piece, t->w);
-    finite &= dloral_kernels_get ()->to_bytes[dloral_kernel_type (t->dtype)]
+    finite &= job->self->kernels->to_levels[dloral_kernel_type (t->dtype)]
         (job->dst + at, line, op->u.to_picture.lq_residual ? job->lq + at :
-        NULL, bias, row_bytes (job->self));
+        NULL, bias, row_levels (job->self));
   }
   return finite;
 }
@@ -85,8 +95,8 @@ convert_strip (const Job * job, int strip)
 
 /* --- adain --------------------------------------------------------------- */
 
-/* Sums over the visible part of the result and of the LQ frame. Bytes make
- * them exact. */
+/* Sums over the visible part of the result and of the LQ frame. Whole levels
+ * make them exact. */
 typedef struct
 {
   guint64 sum[2][3], square[2][3];
@@ -98,9 +108,9 @@ measure_row (const Job * job, Statistics * statistics, int y)
   const guint8 *pictures[2] = { job->dst, job->lq };
 
   for (int i = 0; i < 2; i++)
-    dloral_kernels_get ()->byte_moments (pictures[i]
-        + y * row_bytes (job->self), job->self->base.op->u.to_picture.width,
-        statistics->sum[i], statistics->square[i]);
+    job->self->kernels->moments (pictures[i] + y * row_bytes (job->self),
+        job->self->base.op->u.to_picture.width, statistics->sum[i],
+        statistics->square[i]);
 }
 
 static void
@@ -113,17 +123,17 @@ statistics_add (Statistics * total, const Statistics * more)
     }
 }
 
-/* Mean and deviation on the scale of bytes; the published variance is unbiased
- * and has 1e−5 added on the scale of [0, 1]. */
+/* Mean and deviation in levels; the published variance is unbiased and has 1e−5
+ * added on the scale of [0, 1]. */
 static void
 statistics_get (const Statistics * statistics, int i, int k, double n,
-    double *mean, double *deviation)
+    double max_level, double *mean, double *deviation)
 {
   double sum = statistics->sum[i][k], square = statistics->square[i][k];
   double variance = n > 1 ? (square - sum * sum / n) / (n - 1) : 0;
 
   *mean = sum / n;
-  *deviation = sqrt (variance + 1e-5 * 255 * 255);
+  *deviation = sqrt (variance + 1e-5 * max_level * max_level);
 }
 
 static void
@@ -137,7 +147,8 @@ adain_fold (const Job * job, const Statistics * statistics, float gain[3],
     double mean[2], deviation[2], scale;
 
     for (int i = 0; i < 2; i++)
-      statistics_get (statistics, i, k, n, &mean[i], &deviation[i]);
+      statistics_get (statistics, i, k, n, job->self->max_level, &mean[i],
+          &deviation[i]);
     scale = deviation[1] / deviation[0];
     gain[k] = scale;
     offset[k] = mean[1] - mean[0] * scale;
@@ -166,8 +177,8 @@ correct_adain (const Job * job, int threads)
     adain_fold (job, &total, gain, offset);
 #pragma omp for
     for (int y = 0; y < height; y++)
-      dloral_kernels_get ()->byte_affine (job->dst + y * row_bytes (job->self),
-          width, gain, offset);
+      job->self->kernels->affine (job->dst + y * row_bytes (job->self), width,
+          gain, offset);
   }
 }
 
@@ -178,10 +189,10 @@ correct_adain (const Job * job, int threads)
 static void
 difference_row (const Job * job, int y)
 {
-  gsize at = y * row_bytes (job->self), n = visible_bytes (job->self);
+  gsize at = y * row_bytes (job->self), n = visible_levels (job->self);
 
-  dloral_kernels_get ()->byte_difference (job->planes[0] + y * n,
-      job->lq + at, job->dst + at, n);
+  job->self->kernels->difference (job->planes[0] + y * n, job->lq + at,
+      job->dst + at, n);
 }
 
 /* Repeats the first and last pixel of a line of n floats `reach` times. */
@@ -201,7 +212,7 @@ blur_row (const Job * job, float *dst, const float *src, float *line,
 {
   const DloralKernels *kernels = dloral_kernels_get ();
   int last = job->self->base.op->u.to_picture.height - 1;
-  gsize n = visible_bytes (job->self);
+  gsize n = visible_levels (job->self);
 
   line += 3 * WAVELET_REACH;
   kernels->binomial (line, src + MAX (y - dilation, 0) * n, src + y * n,
@@ -225,7 +236,7 @@ blur_strip (const Job * job, int level, int strip)
 static void
 correct_wavelet (const Job * job, int threads)
 {
-  const gsize n = visible_bytes (job->self);
+  const gsize n = visible_levels (job->self);
   int height = job->self->base.op->u.to_picture.height;
 
 #pragma omp parallel num_threads (threads)
@@ -240,7 +251,7 @@ correct_wavelet (const Job * job, int threads)
     }
 #pragma omp for
     for (int y = 0; y < height; y++)
-      dloral_kernels_get ()->byte_add (job->dst + y * row_bytes (job->self),
+      job->self->kernels->add (job->dst + y * row_bytes (job->self),
           job->planes[WAVELET_LEVELS % 2] + y * n, n);
   }
 }
@@ -297,11 +308,13 @@ dloral_cpu_to_picture_new (DloralDevice * device, const DloralOp * op,
   ToPicture *self = g_new0 (ToPicture, 1);
 
   self->base.op = op;
-  self->line_size = dloral_align ((row_bytes (self)
+  self->kernels = dloral_picture_kernels_get (op->dst->dtype);
+  self->max_level = op->dst->dtype == DLORAL_U16 ? 65535 : 255;
+  self->line_size = dloral_align ((row_levels (self)
           + 2 * 3 * WAVELET_REACH) * sizeof (float));
   if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_WAVELET)
     self->plane_size = dloral_align (op->u.to_picture.height
-        * visible_bytes (self) * sizeof (float));
+        * visible_levels (self) * sizeof (float));
   self->base.scratch_size = DLORAL_STRIPS * self->line_size
       + 2 * self->plane_size;
   self->base.run = to_picture_run;

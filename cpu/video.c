@@ -14,6 +14,13 @@ get_start (int strip, int height)
   return strip == DLORAL_STRIPS ? height : y & ~1;
 }
 
+/* Bytes of a picture's row. */
+static gsize
+get_row_size (const DloralTensor *t)
+{
+  return 3 * (gsize) t->w * dloral_dtype_size (t->dtype);
+}
+
 static gboolean
 unpack_run (DloralCpuOp *self, const DloralCpuRun *run, GError **error)
 {
@@ -21,10 +28,11 @@ unpack_run (DloralCpuOp *self, const DloralCpuRun *run, GError **error)
   const guint8 *frame = dloral_cpu_get_data (run, self->op->src[0]);
   guint8 *rgb = dloral_cpu_get_data (run, self->op->dst);
   gsize scratch_size = self->scratch_size / DLORAL_STRIPS;
+  gsize stride = get_row_size (self->op->dst);
 
 #pragma omp parallel for num_threads (run->threads)
   for (int strip = 0; strip < DLORAL_STRIPS; strip++)
-    dloral_video_unpack (format, frame, rgb, 3 * (gsize) self->op->dst->w,
+    dloral_video_unpack (format, frame, rgb, stride,
         get_start (strip, format->height),
         get_start (strip + 1, format->height),
         run->scratch + strip * scratch_size);
@@ -38,10 +46,11 @@ pack_run (DloralCpuOp *self, const DloralCpuRun *run, GError **error)
   const guint8 *rgb = dloral_cpu_get_data (run, self->op->src[0]);
   guint8 *frame = dloral_cpu_get_data (run, self->op->dst);
   gsize scratch_size = self->scratch_size / DLORAL_STRIPS;
+  gsize stride = get_row_size (self->op->src[0]);
 
 #pragma omp parallel for num_threads (run->threads)
   for (int strip = 0; strip < DLORAL_STRIPS; strip++)
-    dloral_video_pack (format, rgb, 3 * (gsize) self->op->src[0]->w, frame,
+    dloral_video_pack (format, rgb, stride, frame,
         get_start (strip, format->height),
         get_start (strip + 1, format->height),
         run->scratch + strip * scratch_size);

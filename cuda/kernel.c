@@ -12,7 +12,7 @@ get_type_name (DloralDtype dtype)
 {
   static const char *const names[] = {
     [DLORAL_U8] = "u8", [DLORAL_F32] = "f32", [DLORAL_F16] = "f16",
-    [DLORAL_BF16] = "bf16",
+    [DLORAL_BF16] = "bf16", [DLORAL_U16] = "u16",
   };
 
   return names[dtype];

@@ -1,4 +1,4 @@
-/* 8-bit pictures to other sizes and to tensors: upsample, shrink, from_picture.
+/* Pictures to other sizes and to tensors: upsample, shrink, from_picture.
  * Kernels of kernels/picture.cu.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -130,8 +130,8 @@ dloral_cuda_upsample_new (DloralDevice *device, const DloralOp *op,
   self->kernel.block[0] = DLORAL_UPSAMPLE_COLUMNS;
   self->kernel.block[1] = DLORAL_UPSAMPLE_ROWS;
   self->kernel.shared = (DLORAL_UPSAMPLE_ROWS + DLORAL_UPSAMPLE_HALO)
-      * DLORAL_UPSAMPLE_COLUMNS * scale * 3;
-  return picture_finish (self, "upsample", 0, NULL, error);
+      * DLORAL_UPSAMPLE_COLUMNS * scale * 3 * dloral_dtype_size (src->dtype);
+  return picture_finish (self, "upsample", 1, &src->dtype, error);
 }
 
 /* --- shrink --------------------------------------------------------------- */
@@ -155,7 +155,7 @@ dloral_cuda_shrink_new (DloralDevice *device, const DloralOp *op,
   self->kernel.grid[0] = divide_up (3 * dst->w, DLORAL_SHRINK_THREADS);
   self->kernel.grid[1] = dst->h;
   self->kernel.block[0] = DLORAL_SHRINK_THREADS;
-  return picture_finish (self, "shrink", 0, NULL, error);
+  return picture_finish (self, "shrink", 1, &src->dtype, error);
 }
 
 /* --- from_picture --------------------------------------------------------- */
@@ -166,6 +166,7 @@ dloral_cuda_from_picture_new (DloralDevice *device, const DloralOp *op,
 {
   Picture *self = picture_new (device, op);
   const DloralTensor *dst = op->dst;
+  DloralDtype types[] = { dst->dtype, op->src[0]->dtype };
   DloralPatches *patches = &self->job.patches;
   gsize row;
 
@@ -175,5 +176,5 @@ dloral_cuda_from_picture_new (DloralDevice *device, const DloralOp *op,
   self->kernel.grid[0] = divide_up (row, DLORAL_FROM_PICTURE_THREADS);
   self->kernel.grid[1] = patches->h;
   self->kernel.block[0] = DLORAL_FROM_PICTURE_THREADS;
-  return picture_finish (self, "from_picture", 1, &dst->dtype, error);
+  return picture_finish (self, "from_picture", 2, types, error);
 }

@@ -1,4 +1,4 @@
-/* The decoder's tensor to an 8-bit picture, its colours corrected: two kernels
+/* The decoder's tensor to a picture, its colours corrected: two kernels
  * of kernels/to_picture.cu, of which the second is chosen by the correction.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -10,7 +10,7 @@
 typedef struct
 {
   DloralCudaOp base;
-  DloralKernel to_bytes, finish;
+  DloralKernel to_levels, finish;
   DloralToPicture job;
   gsize moments_at, difference_at;      /* in scratch */
 } ToPicture;
@@ -32,7 +32,7 @@ to_picture_launch (DloralCudaOp *base, const DloralCudaRun *run,
   CUdeviceptr dst = dloral_cuda_get_data (run, op->dst);
   CUdeviceptr finite = dloral_cuda_get_data (run, op->u.to_picture.finite);
 
-  return dloral_kernel_launch (&self->to_bytes, run,
+  return dloral_kernel_launch (&self->to_levels, run,
       (void *[]) { &self->job, &found, &src, &also, &lq, &dst }, error)
       && dloral_kernel_launch (&self->finish, run,
       (void *[]) { &self->job, &found, &lq, &dst, &finite }, error);
@@ -65,7 +65,7 @@ divide_up (gsize n, unsigned by)
 
 /* Blocks for n groups, one a thread; or, if that is more than three to a
  * multiprocessor, those, for the threads go from group to group. Few, because
- * finish_adain sums up what every block of to_bytes has found. */
+ * finish_adain sums up what every block of to_levels has found. */
 static unsigned
 count_blocks (const ToPicture *self, gsize n)
 {
@@ -77,11 +77,12 @@ static void
 set_grids (ToPicture *self)
 {
   const DloralToPicture *job = &self->job;
-  const DloralTensor *src = self->base.op->src[0];
-  gsize size = dloral_tensor_get_size (self->base.op->dst);
+  const DloralTensor *src = self->base.op->src[0], *dst = self->base.op->dst;
+  gsize size = dloral_tensor_get_size (dst);
 
-  self->to_bytes.block[0] = DLORAL_TO_PICTURE_THREADS;
-  self->to_bytes.grid[0] = self->job.blocks = count_blocks (self, size
+  self->to_levels.block[0] = DLORAL_TO_PICTURE_THREADS;
+  self->to_levels.grid[0] = self->job.blocks = count_blocks (self,
+      size / dloral_dtype_size (dst->dtype)
       / DLORAL_PATCHES_GROUP (job->patches.layout,
           dloral_dtype_size (src->dtype)));
   if (job->difference) {
@@ -96,6 +97,7 @@ set_grids (ToPicture *self)
   }
 }
 
+/* A difference takes twice the bytes of a level. */
 static void
 set_scratch (ToPicture *self)
 {
@@ -105,7 +107,7 @@ set_scratch (ToPicture *self)
   self->difference_at = self->moments_at + dloral_align (DLORAL_MOMENTS
       * sizeof (guint64) * job->blocks);
   self->base.scratch_size = self->difference_at + (job->difference ?
-      sizeof (gint16) * dloral_tensor_get_size (self->base.op->dst) : 0);
+      2 * dloral_tensor_get_size (self->base.op->dst) : 0);
 }
 
 DloralCudaOp *
@@ -118,6 +120,7 @@ dloral_cuda_to_picture_new (DloralDevice *device, const DloralOp *op,
     [DLORAL_COLOR_FIX_NONE] = "finish_none",
   };
   ToPicture *self = g_new0 (ToPicture, 1);
+  DloralDtype types[] = { op->src[0]->dtype, op->dst->dtype };
 
   self->base.op = op;
   self->base.device = device;
@@ -125,10 +128,10 @@ dloral_cuda_to_picture_new (DloralDevice *device, const DloralOp *op,
   fill_job (&self->job, op);
   set_grids (self);
   set_scratch (self);
-  if (dloral_kernel_find (&self->to_bytes, device, "to_bytes", 1,
-          &op->src[0]->dtype, error)
+  if (dloral_kernel_find (&self->to_levels, device, "to_levels", 2, types,
+          error)
       && dloral_kernel_find (&self->finish, device,
-          finish[op->u.to_picture.color_fix], 0, NULL, error))
+          finish[op->u.to_picture.color_fix], 1, &op->dst->dtype, error))
     return &self->base;
   g_free (self);
   return NULL;

@@ -39,7 +39,7 @@ pack_launch (DloralCudaOp *base, const DloralCudaRun *run, GError **error)
 /* A block for so many of a row's n items. */
 static DloralCudaOp *
 video_new (DloralDevice *device, const DloralOp *op, const char *kernel,
-    int rows, int n, GError **error)
+    DloralDtype picture, int rows, int n, GError **error)
 {
   Video *self = g_new0 (Video, 1);
 
@@ -49,7 +49,8 @@ video_new (DloralDevice *device, const DloralOp *op, const char *kernel,
   self->kernel.grid[0] = (n + DLORAL_VIDEO_THREADS - 1) / DLORAL_VIDEO_THREADS;
   self->kernel.grid[1] = rows;
   self->kernel.block[0] = DLORAL_VIDEO_THREADS;
-  if (dloral_kernel_find (&self->kernel, device, kernel, 0, NULL, error))
+  if (dloral_kernel_find (&self->kernel, device, kernel, 1, &picture,
+          error))
     return &self->base;
   g_free (self);
   return NULL;
@@ -60,8 +61,8 @@ dloral_cuda_unpack_new (DloralDevice *device, const DloralOp *op,
     GError **error)
 {
   const DloralVideoFormat *f = &op->u.video.format;
-  DloralCudaOp *self = video_new (device, op, "unpack", f->height, f->width,
-      error);
+  DloralCudaOp *self = video_new (device, op, "unpack", op->dst->dtype,
+      f->height, f->width, error);
 
   if (self)
     self->launch = unpack_launch;
@@ -72,7 +73,7 @@ DloralCudaOp *
 dloral_cuda_pack_new (DloralDevice *device, const DloralOp *op, GError **error)
 {
   const DloralVideoFormat *f = &op->u.video.format;
-  DloralCudaOp *self = video_new (device, op, "pack",
+  DloralCudaOp *self = video_new (device, op, "pack", op->src[0]->dtype,
       dloral_video_get_chroma (f->height, f->h_sub),
       dloral_video_get_chroma (f->width, f->w_sub), error);
 

@@ -77,6 +77,9 @@ typedef struct
 typedef struct
 {
   int width, height;            /* of the LQ frame, 16 … 8192 each */
+  /* Pictures are of 16 bits a sample, as either format needs that has more than
+   * 8; else of 8, with which the published code computes. */
+  gboolean deep;
   DloralColorFix color_fix;
   /* Frames that may be in flight. 0: dloral_stream_collect () computes in its
    * caller's thread; else a worker of the stream does. */
@@ -140,8 +143,9 @@ DloralStream *dloral_stream_new (DloralModel * model,
     const DloralStreamParams * params, GError ** error);
 
 /* How frames come in and go out from now on; `in` has the stream's size, `out` four
- * times that. NULL, as is each at first: RGB of 3 bytes a pixel, [height][lq_stride]
- * and [4·height][hr_stride]. Each slot's `lq` and `hr` are others then. Waits for
+ * times that, and both are deep where the stream is. NULL, as is each at first:
+ * pictures, RGB of 3 samples a pixel, [height][lq_stride] and
+ * [4·height][hr_stride]. Each slot's `lq` and `hr` are others then. Waits for
  * what a flush has left; no frame may be submitted or held by the caller, and no
  * other call be made meanwhile. FALSE and `error` on failure, everything as it
  * was. */

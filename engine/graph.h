@@ -175,29 +175,33 @@ typedef struct
      * most window / 2 away in x and in y, inside the picture. */
     struct { int heads, window; const DloralWeight *value; } retrieval;
 
-    /* unpack: src[0], the bytes of a video frame, u8 and at least `size` of them
-     * in any shape, → dst u8 [height][width][3], RGB. pack: src[0] u8
-     * [≥ height][≥ width][3], of which the upper left is seen, → dst, such bytes;
-     * those that belong to no sample stay as they are. */
+    /* Pictures are u8 or u16, both of an operator the same; in what follows, M is
+     * the highest level of that, 255 or 65535.
+     *
+     * unpack: src[0], the bytes of a video frame, u8 and at least `size` of them
+     * in any shape, → dst, a picture [height][width][3], RGB. pack: src[0], a
+     * picture [≥ height][≥ width][3], of which the upper left is seen, → dst, such
+     * bytes; those that belong to no sample stay as they are. Pictures are u16
+     * where the format is deep. */
     struct { DloralVideoFormat format; } video;
 
-    /* src[0] u8 [h][w][3] → dst u8 [H][W][3]: Pillow's bicubic (a = -0.5,
-     * 8-bit result after each pass) by `scale`; what lies beyond h·scale,
-     * w·scale repeats the edge. */
+    /* src[0], a picture [h][w][3] → dst, one [H][W][3]: Pillow's bicubic
+     * (a = -0.5, rounded to whole levels after each pass) by `scale`; what lies
+     * beyond h·scale, w·scale repeats the edge. */
     struct { int scale; } upsample;
 
-    /* src[0] u8 [H][W][3] → dst f32 [H/f][W/f][3] in [-1, 1]: bicubic
+    /* src[0], a picture [H][W][3] → dst f32 [H/f][W/f][3] in [-1, 1]: bicubic
      * a = -0.75 without antialias (torch's F.interpolate), edges clamped. */
     struct { int factor; } shrink;
 
-    /* src[0] u8 [H][W][3] → dst [H/p][W/p][p·p·3], x/127.5 - 1, channels
+    /* src[0], a picture [H][W][3] → dst [H/p][W/p][p·p·3], 2·x/M - 1, channels
      * (dy, dx, rgb). */
     struct { int patch; } from_picture;
 
     /* src[0] [H/p][W/p][p·p·3], channels (dy, dx, rgb), in [-1, 1]; src[1] =
-     * upsampled LQ frame u8 [H][W][3] → dst u8 [H][W][3]. x = src[0] (+ the LQ
-     * frame in [-1, 1] if lq_residual), clamped, to [0, 1], corrected against
-     * the LQ frame, to 8 bits as the published code does. Statistics
+     * upsampled LQ frame [H][W][3] → dst, a picture [H][W][3]. x = src[0] (+ the
+     * LQ frame in [-1, 1] if lq_residual), clamped, to [0, 1], corrected against
+     * the LQ frame, to whole levels as the published code does. Statistics
      * and filters see the visible height × width only. `finite`, bound, u8
      * [1][1][1], becomes 1; or 0 where src[0] or, if n_src is 3, src[2] (any
      * shape, f32) holds what is not a finite number: dst is src[1] then. */

@@ -30,6 +30,7 @@ dloral_geometry_init (DloralGeometry *geometry, const DloralConfig *config,
       config->color_fix : params->color_fix;
   geometry->vae = params->vae;
   geometry->window = params->temporal_window;
+  geometry->picture_dtype = params->deep ? DLORAL_U16 : DLORAL_U8;
 }
 
 static DloralTensor *
@@ -42,10 +43,11 @@ bind_latent (DloralBuilder *b, const DloralGeometry *geo, int c)
 static DloralTensor *
 bind_hr (DloralBuilder *b, const DloralGeometry *geo)
 {
-  return dloral_graph_bind (b->g, geo->hr_height, geo->hr_width, 3, DLORAL_U8);
+  return dloral_graph_bind (b->g, geo->hr_height, geo->hr_width, 3,
+      geo->picture_dtype);
 }
 
-/* Picture u8 → [H/p][W/p][3·p·p]. */
+/* Picture → [H/p][W/p][3·p·p]. */
 static DloralTensor *
 from_picture (DloralBuilder *b, DloralTensor *hr, int p, DloralDtype dtype)
 {
@@ -62,7 +64,7 @@ static void
 build_encode (DloralBuilder *b, const DloralGeometry *geo)
 {
   DloralTensor *lq = dloral_graph_bind (b->g, geo->height, geo->width, 3,
-      DLORAL_U8);
+      geo->picture_dtype);
   DloralTensor *hr = bind_hr (b, geo);
   DloralTensor *small = bind_latent (b, geo, 3);
   DloralTensor *latent = bind_latent (b, geo, b->config->vae.latent_channels);

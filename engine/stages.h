@@ -21,6 +21,7 @@ typedef struct
   DloralVae vae;
   int window;                   /* frames that the retrieval looks back */
   int tile, overlap;            /* latents; tile 0: the frame in one piece */
+  DloralDtype picture_dtype;    /* u8 or u16 */
 } DloralGeometry;
 
 /* Without tiles. */
@@ -36,8 +37,8 @@ DloralBuilder *dloral_stage_builder_new (const DloralModel * model,
  * follow, in order; h × w are latent sizes, H × W HR's. */
 enum
 {
-  DLORAL_ENCODE_LQ,             /* u8 [height][width][3] */
-  DLORAL_ENCODE_HR,             /* u8 [H][W][3], upsampled */
+  DLORAL_ENCODE_LQ,             /* picture [height][width][3] */
+  DLORAL_ENCODE_HR,             /* picture [H][W][3], upsampled */
   DLORAL_ENCODE_SMALL,          /* f32 [h][w][3], for the flow */
   DLORAL_ENCODE_LATENT,         /* f32 [h][w][c] */
 };
@@ -48,7 +49,7 @@ enum
 {
   DLORAL_DECODE_X0,             /* f32 [h][w][c] */
   DLORAL_DECODE_HR,
-  DLORAL_DECODE_OUT,            /* u8 [H][W][3] */
+  DLORAL_DECODE_OUT,            /* picture [H][W][3] */
   DLORAL_DECODE_FINITE,         /* u8 [1][1][1]: 0 where OUT is HR */
   DLORAL_DECODE_MEMORY,         /* and following, where the decoder remembers:
                                  * pairs, of the frame before and for the next */

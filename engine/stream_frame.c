@@ -70,7 +70,8 @@ restore (DloralStream *s, DloralSlot *slot, GError **error)
 gsize
 dloral_stream_get_hr_size (const DloralStream *s)
 {
-  return (gsize) s->geo.hr_width * 3 * s->geo.hr_height;
+  return (gsize) s->geo.hr_width * 3 * s->geo.hr_height
+      * dloral_dtype_size (s->geo.picture_dtype);
 }
 
 static gboolean

@@ -30,8 +30,8 @@ typedef struct
   gpointer host_in, host_out;   /* frames as the caller has them; behind the second
                                  * one byte, whether it is finite */
   gpointer in, out;             /* the same on the device */
-  gpointer lq, result;          /* pictures on the device: u8 [height][width][3]
-                                 * and, on the HR grid, [H][W][3] */
+  gpointer lq, result;          /* pictures on the device: [height][width][3] and,
+                                 * on the HR grid, [H][W][3] */
 } DloralPictures;
 
 typedef struct _DloralEdges DloralEdges;

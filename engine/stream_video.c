@@ -55,7 +55,8 @@ allocate_pictures (DloralEdges *e, const DloralStream *s, DloralPictures *p,
 {
   gboolean discrete = e->model->backend->discrete;
   const DloralPictures *first = e->pictures;
-  gsize lq_size = (gsize) 3 * s->geo.width * s->geo.height;
+  gsize lq_size = (gsize) 3 * s->geo.width * s->geo.height
+      * dloral_dtype_size (s->geo.picture_dtype);
 
   p->host_in = allocate_host (e, e->in.size, error);
   p->host_out = p->host_in ? allocate_host (e, e->out.size + 1, error) : NULL;
@@ -90,7 +91,7 @@ unpack_graph (const DloralVideoFormat *format)
   DloralGraph *g = dloral_graph_new ("unpack", DLORAL_F32);
   DloralTensor *frame = bind_frame (g, format->size);
   DloralTensor *lq = dloral_graph_bind (g, format->height, format->width, 3,
-      DLORAL_U8);
+      format->deep ? DLORAL_U16 : DLORAL_U8);
 
   dloral_graph_append (g, &(DloralOp) {
       .kind = DLORAL_OP_UNPACK, .n_src = 1, .src = { frame }, .dst = lq,
@@ -104,7 +105,7 @@ pack_graph (const DloralVideoFormat *format, const DloralGeometry *geo)
 {
   DloralGraph *g = dloral_graph_new ("pack", DLORAL_F32);
   DloralTensor *hr = dloral_graph_bind (g, geo->hr_height, geo->hr_width, 3,
-      DLORAL_U8);
+      geo->picture_dtype);
   DloralTensor *frame = bind_frame (g, format->size);
 
   dloral_graph_append (g, &(DloralOp) {
@@ -151,14 +152,24 @@ dloral_edges_free (DloralEdges *e)
 }
 
 static gboolean
-check_format (const DloralVideoFormat *format, int width, int height,
-    GError **error)
+check_format (const DloralStream *s, const DloralVideoFormat *format,
+    int scale, GError **error)
 {
-  if (format == NULL || (format->width == width && format->height == height))
+  int width = s->geo.width * scale, height = s->geo.height * scale;
+  int bits = 8 * dloral_dtype_size (s->geo.picture_dtype);
+
+  if (format == NULL)
     return TRUE;
-  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT,
-      "A format of %d×%d does not fit frames of %d×%d.", format->width,
-      format->height, width, height);
+  if (format->width != width || format->height != height)
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT,
+        "A format of %d×%d does not fit frames of %d×%d.", format->width,
+        format->height, width, height);
+  else if (format->deep != (bits == 16) || format->depth > bits)
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT,
+        "A format of %d bits by way of pictures of %d does not fit pictures of "
+        "%d.", format->depth, format->deep ? 16 : 8, bits);
+  else
+    return TRUE;
   return FALSE;
 }
 
@@ -180,17 +191,17 @@ static DloralEdges *
 edges_new (const DloralStream *s, const DloralVideoFormat *in,
     const DloralVideoFormat *out, GError **error)
 {
-  int scale = s->model->config.scale;
+  gboolean deep = s->geo.picture_dtype == DLORAL_U16;
   DloralEdges *e;
 
-  if (!check_format (in, s->geo.width, s->geo.height, error)
-      || !check_format (out, s->geo.width * scale, s->geo.height * scale,
-          error))
+  if (!check_format (s, in, 1, error)
+      || !check_format (s, out, s->model->config.scale, error))
     return NULL;
   e = g_new0 (DloralEdges, 1);
   e->model = s->model;
-  dloral_video_format_init_rgb (&e->in, s->geo.width, s->geo.height);
-  dloral_video_format_init_rgb (&e->out, s->geo.hr_width, s->geo.hr_height);
+  dloral_video_format_init_rgb (&e->in, s->geo.width, s->geo.height, deep);
+  dloral_video_format_init_rgb (&e->out, s->geo.hr_width, s->geo.hr_height,
+      deep);
   e->in = in ? *in : e->in;
   e->out = out ? *out : e->out;
   e->memory = g_ptr_array_new ();

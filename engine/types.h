@@ -17,6 +17,7 @@ typedef enum
   DLORAL_BF16,
   DLORAL_E4M3,                  /* 8 bits, 4 of them exponent, the largest 448:
                                  * operands of products, never a tensor's type */
+  DLORAL_U16,                   /* of pictures only */
 } DloralDtype;
 
 /* Precision a user asks for. Sums, statistics, flow, latents and softmax are

@@ -1,6 +1,7 @@
 /* Frames as video has them, in bytes of some pixel format, and pictures as the
- * networks see them, RGB of 8 bits: what the one means, and the way to the other
- * and back on the host. Plain C, so that kernels can include it.
+ * networks see them, RGB of 8 or of 16 bits, black 0 and white all bits: what the
+ * one means, and the way to the other and back on the host. Plain C, so that
+ * kernels can include it.
  *
  * Conversions are in integers, to the nearest level, so that every backend comes
  * to the same result. Chroma is interpolated linearly, from where the format
@@ -19,7 +20,7 @@ extern "C" {
 
 typedef enum
 {
-  DLORAL_VIDEO_RGB,             /* 8 bits */
+  DLORAL_VIDEO_RGB,
   DLORAL_VIDEO_YUV,
   DLORAL_VIDEO_GREY,
 } DloralVideoKind;
@@ -37,27 +38,31 @@ typedef struct
   int luma_offset, chroma_offset;
   int to_bits;                  /* after the point of the next five */
   int y, rv, gu, gv, bu;        /* to RGB */
-  int yr, yg, yb;               /* and back, DLORAL_VIDEO_BITS after the point */
+  int yr, yg, yb;               /* and back, DLORAL_VIDEO_BITS () after the point */
   int ur, ug, ub;
   int vr, vg, vb;
 } DloralVideoMatrix;
 
-#define DLORAL_VIDEO_BITS 14
+/* Of pictures of so many bits. */
+#define DLORAL_VIDEO_BITS(bits) ((bits) + 6)
 
 typedef struct
 {
   DloralVideoKind kind;
   int width, height;
+  int deep;                     /* its pictures are of 16 bits, native byte order,
+                                 * which whatever has more than 8 needs */
   size_t size;                  /* bytes of a frame */
   DloralVideoComponent components[3];
-  int opaque;                   /* byte of an RGB pixel that is set to 255; -1:
-                                 * there is none */
-  int limited;                  /* black and white are 16 and 235, in YUV's and
-                                 * grey's case times 2 ^ (depth - 8) */
+  int opaque;                   /* where an RGB pixel has a sample of which all bits
+                                 * are set; -1: there is none */
+  int limited;                  /* black and white are 16 and 235, times
+                                 * 2 ^ (depth - 8) */
+  int depth;                    /* bits of a sample, 8 … 16; RGB: 8 or 16. Over 8
+                                 * it has two bytes, the lower first */
   /* Of YUV and grey. */
-  int depth;                    /* bits of a sample, 8 or 10 */
-  int shift;                    /* unused bits below those; of two bytes, the
-                                 * lower first. What is above them is ignored */
+  int shift;                    /* unused bits below those. What is above them is
+                                 * ignored */
   int w_sub, h_sub;             /* 1: half as many columns or rows of chroma */
   int h_cosited, v_cosited;     /* each with the first luma sample that it covers,
                                  * else between the two */
@@ -80,9 +85,9 @@ typedef struct
 /* Fills in the matrix of a format whose other fields are set. */
 void dloral_video_format_init_matrix (DloralVideoFormat *format);
 
-/* Packed RGB, rows side by side. */
+/* As pictures are: RGB of 8 or, deep, 16 bits, rows side by side. */
 void dloral_video_format_init_rgb (DloralVideoFormat *format, int width,
-    int height);
+    int height, int deep);
 
 /* Columns or rows of chroma where there are n of luma. */
 static inline int
@@ -94,15 +99,15 @@ dloral_video_get_chroma (int n, int sub)
 /* Bytes of scratch memory that the two conversions need. */
 size_t dloral_video_get_scratch_size (const DloralVideoFormat *format);
 
-/* Rows first … last - 1 of a frame to the same rows of a picture RGB
- * [height][stride]. */
+/* Rows first … last - 1 of a frame to the same rows of a picture RGB, `stride`
+ * bytes apart. */
 void dloral_video_unpack (const DloralVideoFormat *format,
-    const uint8_t *frame, uint8_t *rgb, size_t stride, int first, int last,
+    const uint8_t *frame, void *rgb, size_t stride, int first, int last,
     void *scratch);
 
 /* And back. `first` is a multiple of 2, `last` too unless it is the height.
  * Bytes that belong to no sample stay as they are. */
-void dloral_video_pack (const DloralVideoFormat *format, const uint8_t *rgb,
+void dloral_video_pack (const DloralVideoFormat *format, const void *rgb,
     size_t stride, uint8_t *frame, int first, int last, void *scratch);
 
 /* What tells frames apart: of row y the luma, or red, green and blue, in 8 bits.

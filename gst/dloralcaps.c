@@ -147,6 +147,17 @@ dloral_features_get_memory (const GstCapsFeatures * features)
   return -1;
 }
 
+/* --- Fields -------------------------------------------------------------- */
+
+gboolean
+dloral_caps_is_interlaced (const GstCaps * caps)
+{
+  const GstStructure *s = gst_caps_get_structure (caps, 0);
+  const gchar *mode = gst_structure_get_string (s, "interlace-mode");
+
+  return mode && !g_str_equal (mode, "progressive");
+}
+
 /* --- Caps of the other pad ----------------------------------------------- */
 
 /* formats: those that the structure may have, NULL: what it has. */

@@ -18,8 +18,9 @@ G_BEGIN_DECLS
 #define DLORAL_MIN_SIDE 16
 #define DLORAL_MAX_SIDE 8192
 
-#define DLORAL_VIDEO_FORMATS "{ I420, NV12, P010_10LE, YUY2, RGB, BGR, " \
-    "RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, ABGR, GRAY8 }"
+#define DLORAL_VIDEO_FORMATS "{ I420, NV12, NV21, YUY2, UYVY, Y42B, Y444, " \
+    "P010_10LE, I420_10LE, I422_10LE, Y444_10LE, RGB, BGR, RGBx, BGRx, xRGB, " \
+    "xBGR, RGBA, BGRA, ARGB, ABGR, GRAY8, GRAY16_LE }"
 
 #define DLORAL_CAPS(memory, formats, sides) "video/x-raw" memory ", " \
     "format = (string) " formats ", " \
@@ -47,6 +48,9 @@ G_BEGIN_DECLS
  * untouched, when there are none. */
 gboolean dloral_caps_transform_side (const GValue * side,
     GstPadDirection direction, GValue * other);
+
+/* Whether fixed caps say that frames have two fields, or may. */
+gboolean dloral_caps_is_interlaced (const GstCaps * caps);
 
 /* Caps of the other pad when the pad of `direction` has `caps`; those of the
  * same memory and format first. */

@@ -16,23 +16,35 @@ struct _DloralConvert
   DloralVideoFormat in_format, out_format;
   gboolean direct;              /* the engine makes `out`, else RGB and the rest is
                                  * done here: */
-  GstVideoInfo hr, fit;         /* RGB, 4 times the size of `in`; of `out` */
+  GstVideoInfo hr, fit;         /* RGB or, deep, ARGB64_LE; 4 times the size of `in`;
+                                 * of `out` */
+  DloralVideoFormat hr_format, fit_format;
   GstVideoConverter *resize;    /* hr -> fit; NULL where they are the same */
   guint8 *fitted;               /* [fit.height][fit.stride], or NULL */
+  guint16 *picture;             /* deep: that as the engine has pictures */
   gpointer scratch;             /* to make `out` of that */
   GstVideoConverter *alpha;     /* in -> out, for the alpha alone; or NULL */
 };
 
 /* --- Formats ------------------------------------------------------------- */
 
-/* Offset in a pixel of the byte that is no colour: alpha or padding. Those of
- * the four are 0 + 1 + 2 + 3. */
+gboolean
+dloral_convert_is_deep (const GstVideoInfo * in, const GstVideoInfo * out)
+{
+  return GST_VIDEO_INFO_COMP_DEPTH (in, 0) > 8
+      || GST_VIDEO_INFO_COMP_DEPTH (out, 0) > 8;
+}
+
+/* Offset in a pixel of the sample that is no colour: alpha or padding. Those of
+ * the four are 0 + 1 + 2 + 3 samples. */
 static gint
 dloral_info_get_fourth_offset (const GstVideoInfo * info)
 {
-  if (GST_VIDEO_INFO_COMP_PSTRIDE (info, 0) != 4)
+  gint sample = GST_VIDEO_INFO_COMP_DEPTH (info, 0) / 8;
+
+  if (GST_VIDEO_INFO_COMP_PSTRIDE (info, 0) != 4 * sample)
     return -1;
-  return 6 - GST_VIDEO_INFO_COMP_POFFSET (info, 0)
+  return 6 * sample - GST_VIDEO_INFO_COMP_POFFSET (info, 0)
       - GST_VIDEO_INFO_COMP_POFFSET (info, 1)
       - GST_VIDEO_INFO_COMP_POFFSET (info, 2);
 }
@@ -73,7 +85,8 @@ dloral_info_get_offset (const GstVideoInfo * info, gint component)
 }
 
 void
-dloral_convert_describe (const GstVideoInfo * info, DloralVideoFormat * format)
+dloral_convert_describe (const GstVideoInfo * info, gboolean deep,
+    DloralVideoFormat * format)
 {
   gboolean rgb = GST_VIDEO_INFO_IS_RGB (info);
   gboolean grey = GST_VIDEO_INFO_IS_GRAY (info);
@@ -84,6 +97,7 @@ dloral_convert_describe (const GstVideoInfo * info, DloralVideoFormat * format)
         : DLORAL_VIDEO_YUV,
     .width = info->width,
     .height = info->height,
+    .deep = deep,
     .size = info->size,
     .opaque = rgb ? dloral_info_get_fourth_offset (info) : -1,
     .depth = GST_VIDEO_INFO_COMP_DEPTH (info, 0),
@@ -104,12 +118,13 @@ dloral_convert_describe (const GstVideoInfo * info, DloralVideoFormat * format)
 
 /* --- Converters ---------------------------------------------------------- */
 
-/* RGB as the engine has it, with the colours of `like`. */
+/* RGB that GStreamer can resize, with the colours of `like`. */
 static void
 dloral_info_set_rgb (GstVideoInfo * info, const GstVideoInfo * like,
-    gint width, gint height)
+    gboolean deep, gint width, gint height)
 {
-  gst_video_info_set_format (info, GST_VIDEO_FORMAT_RGB, width, height);
+  gst_video_info_set_format (info, deep ? GST_VIDEO_FORMAT_ARGB64_LE :
+      GST_VIDEO_FORMAT_RGB, width, height);
   info->colorimetry = like->colorimetry;
   info->colorimetry.range = GST_VIDEO_COLOR_RANGE_0_255;
   info->colorimetry.matrix = GST_VIDEO_COLOR_MATRIX_RGB;
@@ -155,11 +170,17 @@ static void
 dloral_convert_init_rest (DloralConvert * c, guint threads)
 {
   const GstVideoInfo *in = &c->in, *out = &c->out;
+  gboolean deep = c->out_format.deep;
 
   c->scratch = g_malloc (dloral_video_get_scratch_size (&c->out_format));
-  dloral_info_set_rgb (&c->hr, in, in->width * DLORAL_SCALE,
+  dloral_info_set_rgb (&c->hr, in, deep, in->width * DLORAL_SCALE,
       in->height * DLORAL_SCALE);
-  dloral_info_set_rgb (&c->fit, in, out->width, out->height);
+  dloral_info_set_rgb (&c->fit, in, deep, out->width, out->height);
+  if (deep) {
+    dloral_convert_describe (&c->hr, TRUE, &c->hr_format);
+    dloral_convert_describe (&c->fit, TRUE, &c->fit_format);
+    c->picture = g_new (guint16, (gsize) 3 * out->width * out->height);
+  }
   if (c->hr.width != c->fit.width || c->hr.height != c->fit.height) {
     c->resize = dloral_converter_new (&c->hr, &c->fit, threads);
     c->fitted = g_malloc (c->fit.size);
@@ -175,11 +196,12 @@ dloral_convert_new (const GstVideoInfo * in, const GstVideoInfo * out,
     guint threads)
 {
   DloralConvert *c = g_new0 (DloralConvert, 1);
+  gboolean deep = dloral_convert_is_deep (in, out);
 
   c->in = *in;
   c->out = *out;
-  dloral_convert_describe (in, &c->in_format);
-  dloral_convert_describe (out, &c->out_format);
+  dloral_convert_describe (in, deep, &c->in_format);
+  dloral_convert_describe (out, deep, &c->out_format);
   c->direct = out->width == in->width * DLORAL_SCALE
       && out->height == in->height * DLORAL_SCALE
       && !(GST_VIDEO_INFO_HAS_ALPHA (in) && GST_VIDEO_INFO_HAS_ALPHA (out));
@@ -194,6 +216,7 @@ dloral_convert_free (DloralConvert * c)
   g_clear_pointer (&c->resize, gst_video_converter_free);
   g_clear_pointer (&c->alpha, gst_video_converter_free);
   g_free (c->fitted);
+  g_free (c->picture);
   g_free (c->scratch);
   g_free (c);
 }
@@ -207,7 +230,13 @@ dloral_convert_get_in (const DloralConvert * c)
 const DloralVideoFormat *
 dloral_convert_get_out (const DloralConvert * c)
 {
-  return c->direct ? &c->out_format : NULL;
+  return c->direct ? &c->out_format : c->picture ? &c->hr_format : NULL;
+}
+
+gboolean
+dloral_convert_is_direct (const DloralConvert * c)
+{
+  return c->direct;
 }
 
 gboolean
@@ -236,7 +265,7 @@ dloral_convert_put (DloralConvert * c, GstVideoFrame * in, guint8 * lq)
 /* RGB pictures to frames of their size. `out` may have other strides and offsets
  * than its format has by itself. */
 static void
-dloral_convert_pack (DloralConvert * c, const guint8 * rgb, gsize stride,
+dloral_convert_pack (DloralConvert * c, gconstpointer rgb, gsize stride,
     GstVideoFrame * out)
 {
   DloralVideoFormat format = c->out_format;
@@ -270,7 +299,14 @@ dloral_convert_take_rgb (DloralConvert * c, const guint8 * rgb, gsize stride,
     rgb = c->fitted;
     stride = GST_VIDEO_INFO_PLANE_STRIDE (&c->fit, 0);
   }
-  dloral_convert_pack (c, rgb, stride, out);
+  if (c->picture) {
+    stride = 3 * sizeof *c->picture * c->fit.width;
+    dloral_video_unpack (&c->fit_format, rgb, c->picture, stride, 0,
+        c->fit.height, c->scratch);
+    dloral_convert_pack (c, c->picture, stride, out);
+  } else {
+    dloral_convert_pack (c, rgb, stride, out);
+  }
 }
 
 void

@@ -17,8 +17,12 @@ G_BEGIN_DECLS
  * only matrix, range and sampling change. */
 typedef struct _DloralConvert DloralConvert;
 
-/* A frame of `info`, laid out as that says. */
-void dloral_convert_describe (const GstVideoInfo * info,
+/* Whether the engine's pictures must be of 16 bits for frames of these. */
+gboolean dloral_convert_is_deep (const GstVideoInfo * in,
+    const GstVideoInfo * out);
+
+/* A frame of `info`, laid out as that says; deep: its pictures are of 16 bits. */
+void dloral_convert_describe (const GstVideoInfo * info, gboolean deep,
     DloralVideoFormat * format);
 
 /* `in`: the LQ frames; `out`: the frames made of HR pictures, which are 4 times
@@ -33,10 +37,14 @@ void dloral_convert_free (DloralConvert * convert);
 GstVideoConverter *dloral_converter_new (const GstVideoInfo * in,
     const GstVideoInfo * out, guint threads);
 
-/* What the engine is to take and to make. The latter is NULL for RGB pictures,
- * of which the rest is made here. Owned by the converter. */
+/* What the engine is to take and to make. The latter is NULL for pictures as they
+ * are. Owned by the converter. */
 const DloralVideoFormat *dloral_convert_get_in (const DloralConvert * convert);
 const DloralVideoFormat *dloral_convert_get_out (const DloralConvert * convert);
+
+/* Whether what the engine makes is `out`; else it is RGB, and the rest is made
+ * here. */
+gboolean dloral_convert_is_direct (const DloralConvert * convert);
 
 /* Whether `out` has alpha that comes from `in`. Then
  * dloral_convert_scale_alpha () fills the alpha of an output frame while its
@@ -49,7 +57,7 @@ void dloral_convert_scale_alpha (DloralConvert * convert,
 void dloral_convert_put (DloralConvert * convert, GstVideoFrame * in,
     guint8 * lq);
 
-/* And what the engine made of it, to an output frame. stride: of RGB pictures. */
+/* And what the engine made of it, to an output frame. stride: of its rows. */
 void dloral_convert_take (DloralConvert * convert, const guint8 * hr,
     gsize stride, GstVideoFrame * out);
 

@@ -17,8 +17,9 @@ G_BEGIN_DECLS
 #define DLORAL_CUDA_FEATURE "memory:CUDAMemory"
 
 /* What the library can allocate of what we convert. */
-#define DLORAL_CUDA_FORMATS "{ I420, NV12, P010_10LE, RGB, BGR, RGBx, BGRx, " \
-    "RGBA, BGRA, ARGB, ABGR }"
+#define DLORAL_CUDA_FORMATS "{ I420, NV12, NV21, YUY2, UYVY, Y42B, Y444, " \
+    "P010_10LE, I420_10LE, I422_10LE, RGB, BGR, RGBx, BGRx, RGBA, BGRA, ARGB, " \
+    "ABGR }"
 
 #ifdef HAVE_CUDA_MEMORY
 

@@ -189,7 +189,7 @@ gst_dloral_submit_frame (GstDloral * self, DloralFrame * frame,
   }
   frame->hr_stays = state->session->on_cuda
       && dloral_cuda_memory_is_frame (outbuf)
-      && dloral_convert_get_out (state->convert) != NULL;
+      && dloral_convert_is_direct (state->convert);
   frame->discont = state->discont;
   state->discont = FALSE;
   *item = gst_dloral_new_item (DLORAL_ITEM_COMPUTED, outbuf);

@@ -32,6 +32,20 @@ gst_dloral_fixate_caps (GstBaseTransform * trans, GstPadDirection direction,
   return dloral_caps_fixate (caps, direction, othercaps);
 }
 
+/* Says what to do about what is refused for a reason that caps alone do not make
+ * plain. */
+static gboolean
+gst_dloral_accept_caps (GstBaseTransform * trans, GstPadDirection direction,
+    GstCaps * caps)
+{
+  if (GST_DLORAL_PARENT_CLASS (trans)->accept_caps (trans, direction, caps))
+    return TRUE;
+  if (direction == GST_PAD_SINK && dloral_caps_is_interlaced (caps))
+    GST_WARNING_OBJECT (trans, "Interlaced video is not accepted, put "
+        "\"deinterlace\" in front: %" GST_PTR_FORMAT, caps);
+  return FALSE;
+}
+
 static gboolean
 gst_dloral_set_caps (GstBaseTransform * trans, GstCaps * incaps,
     GstCaps * outcaps)
@@ -52,7 +66,7 @@ gst_dloral_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   GST_DEBUG_OBJECT (self, "%" GST_PTR_FORMAT " to %" GST_PTR_FORMAT, incaps,
       outcaps);
 
-  gst_dloral_reset_session (self, &in);
+  gst_dloral_reset_session (self, &in, &out);
   g_mutex_lock (&state->lock);
   state->in = in;
   state->out = out;
@@ -223,6 +237,7 @@ void
 gst_dloral_install_negotiation (GstBaseTransformClass * klass)
 {
   klass->transform_caps = GST_DEBUG_FUNCPTR (gst_dloral_transform_caps);
+  klass->accept_caps = GST_DEBUG_FUNCPTR (gst_dloral_accept_caps);
   klass->fixate_caps = GST_DEBUG_FUNCPTR (gst_dloral_fixate_caps);
   klass->set_caps = GST_DEBUG_FUNCPTR (gst_dloral_set_caps);
   klass->transform_size = GST_DEBUG_FUNCPTR (gst_dloral_transform_size);

@@ -13,7 +13,7 @@ struct _DloralPreparer
   /* The thread's. */
   DloralWish have;              /* what the next two were made for */
   DloralModel *model;
-  DloralSession *session;       /* NULL: none yet for this size */
+  DloralSession *session;       /* NULL: none yet for these frames */
   gboolean outdated;            /* `session` is of another model */
 
   GMutex lock;
@@ -64,10 +64,11 @@ dloral_wish_same_model (const DloralWish * a, const DloralWish * b)
 }
 
 static gboolean
-dloral_wish_same_size (const DloralWish * a, const DloralWish * b)
+dloral_wish_same_frames (const DloralWish * a, const DloralWish * b)
 {
   return a->stream.width == b->stream.width
-      && a->stream.height == b->stream.height;
+      && a->stream.height == b->stream.height
+      && a->stream.deep == b->stream.deep;
 }
 
 /* But for the conditions, which a stream can change. */
@@ -76,7 +77,7 @@ dloral_wish_same_stream (const DloralWish * a, const DloralWish * b)
 {
   const DloralStreamParams *x = &a->stream, *y = &b->stream;
 
-  return dloral_wish_same_size (a, b) && x->color_fix == y->color_fix
+  return dloral_wish_same_frames (a, b) && x->color_fix == y->color_fix
       && x->async_depth == y->async_depth && x->vae == y->vae
       && x->temporal_window == y->temporal_window
       && x->tile_size == y->tile_size && x->tile_overlap == y->tile_overlap
@@ -254,8 +255,8 @@ dloral_preparer_compile (DloralPreparer * p)
   DloralSession *session;
   GError *error = NULL;
 
-  /* Never have two for different sizes. */
-  if (p->session && !dloral_wish_same_size (&p->have, &p->work))
+  /* Never have two for different frames. */
+  if (p->session && !dloral_wish_same_frames (&p->have, &p->work))
     g_clear_pointer (&p->session, dloral_session_unref);
   dloral_preparer_post (p, "compile", GST_PROGRESS_TYPE_START,
       g_strdup_printf ("Preparing for frames of %dx%d", params.width,
@@ -450,7 +451,7 @@ dloral_preparer_wish (DloralPreparer * p, const DloralWish * wish)
   DloralSession *unwanted = NULL;
 
   g_mutex_lock (&p->lock);
-  if (!dloral_wish_same_size (&p->wish, wish)) {
+  if (!dloral_wish_same_frames (&p->wish, wish)) {
     unwanted = g_steal_pointer (&p->ready);
     p->given = FALSE;
   }

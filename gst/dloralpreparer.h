@@ -1,5 +1,5 @@
 /* Prepares what frames are restored with, in a thread of its own: opens the
- * model, makes it ready for a size of frames, steers it. It is told what is
+ * model, makes it ready for frames of a size, steers it. It is told what is
  * wished for, as often as that changes, and does what is missing. The
  * application hears how far it is.
  *
@@ -23,7 +23,7 @@ typedef struct _DloralPreparer DloralPreparer;
 
 /* Messages are posted as `element`, which must outlive the preparer: progress
  * (codes "load" and "compile") and, where a wish cannot be fulfilled, an error; or
- * a warning while there is a session for frames of that size, which then goes
+ * a warning while there is a session for such frames, which then goes
  * on. */
 DloralPreparer *dloral_preparer_new (GstElement * element);
 

@@ -17,6 +17,7 @@ dloral_session_new (DloralModel * model, const DloralStreamParams * params,
   session->stream = stream;
   session->width = params->width;
   session->height = params->height;
+  session->deep = params->deep;
   session->on_cuda =
       g_str_equal (dloral_model_get_device_name (model), "cuda");
   return session;

@@ -1,4 +1,4 @@
-/* A model at work on frames of one size.
+/* A model at work on frames of one size and depth.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -14,6 +14,7 @@ typedef struct
   DloralModel *model;
   DloralStream *stream;
   gint width, height;           /* of its frames */
+  gboolean deep;                /* their pictures are of 16 bits */
   gboolean on_cuda;             /* computes there */
 } DloralSession;
 

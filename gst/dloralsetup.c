@@ -33,6 +33,7 @@ gst_dloral_get_wish (GstDloral * self, DloralWish * wish)
   wish->stream = (DloralStreamParams) {
     .width = state->in.width,
     .height = state->in.height,
+    .deep = dloral_convert_is_deep (&state->in, &state->out),
     .color_fix = now->color_fix,
     .async_depth = fixed->async_depth,
     .vae = now->vae,
@@ -91,7 +92,8 @@ gst_dloral_set_session (GstDloral * self, DloralSession * session)
 }
 
 void
-gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in)
+gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in,
+    const GstVideoInfo * out)
 {
   DloralState *state = &self->state;
 
@@ -100,7 +102,8 @@ gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in)
   gst_clear_buffer (&state->restored);
   state->last = NULL;
   if (state->session && (!in || in->width != state->session->width
-          || in->height != state->session->height))
+          || in->height != state->session->height
+          || dloral_convert_is_deep (in, out) != state->session->deep))
     gst_dloral_set_session (self, NULL);
 }
 

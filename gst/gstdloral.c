@@ -115,7 +115,7 @@ gst_dloral_stop (GstBaseTransform * trans)
   g_mutex_unlock (&state->lock);
 
   dloral_pusher_free (pusher);
-  gst_dloral_reset_session (self, NULL);
+  gst_dloral_reset_session (self, NULL, NULL);
   dloral_preparer_free (preparer);
   return TRUE;
 }

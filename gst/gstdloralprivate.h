@@ -129,8 +129,9 @@ void gst_dloral_wish (GstDloral * self);
 GstFlowReturn gst_dloral_ensure_session (GstDloral * self);
 
 /* Forgets what was made for the caps, but for the session if it suits frames like
- * `in`. Nothing may be on its way. */
-void gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in);
+ * `in` that become `out`; NULL: none do. Nothing may be on its way. */
+void gst_dloral_reset_session (GstDloral * self, const GstVideoInfo * in,
+    const GstVideoInfo * out);
 
 /* --- Frames (dloralframes.c) --------------------------------------------- */
 

@@ -8,7 +8,7 @@
   void dloral_channels_init_##level (DloralKernels * kernels);                \
   void dloral_planes_init_##level (DloralKernels * kernels);                  \
   void dloral_retrieval_init_##level (DloralKernels * kernels);               \
-  void dloral_bytes_init_##level (DloralKernels * kernels);
+  void dloral_pictures_init_##level (DloralKernels * kernels);
 
 #define INIT_LEVEL(table, level)                                              \
   G_STMT_START {                                                              \
@@ -16,7 +16,7 @@
     dloral_channels_init_##level (table);                                     \
     dloral_planes_init_##level (table);                                       \
     dloral_retrieval_init_##level (table);                                    \
-    dloral_bytes_init_##level (table);                                        \
+    dloral_pictures_init_##level (table);                                        \
   } G_STMT_END
 
 DECLARE_LEVEL (plain)

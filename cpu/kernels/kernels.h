@@ -30,6 +30,54 @@ typedef enum
   DLORAL_N_LEVELS
 } DloralLevel;
 
+/* Pictures' levels, u8 or u16, M being the highest: 255 or 65535. */
+typedef enum
+{
+  DLORAL_PICTURE_U8,
+  DLORAL_PICTURE_U16,
+  DLORAL_N_PICTURE_TYPES
+} DloralPictureType;
+
+/* Of pictures of one type; sizes are in levels unless said otherwise. */
+typedef struct
+{
+  /* dst = Σ k[t] · src[e + 3 · t], k with 22 bits after the point, rounded. */
+  void (*filter_across) (void *dst, const void *src, const gint32 k[4],
+      gsize n);
+
+  /* dst = Σ k[t] · rows[t], likewise. */
+  void (*filter_down) (void *dst, const void *const rows[4],
+      const gint32 k[4], gsize n);
+
+  /* dst = Σ k[t] · rows[t] as f32. */
+  void (*blend) (float *dst, const void *const rows[4], const float k[4],
+      gsize n);
+
+  /* dst = 2 · src / M − 1. */
+  void (*from_levels[DLORAL_N_KERNEL_TYPES]) (void *dst, const void *src,
+      gsize n);
+
+  /* dst = src in [−1, 1] (+ lq, a level in [−1, 1], unless NULL), clamped, as
+   * 0 … M plus `bias`, truncated. FALSE if some src is not finite. */
+  gboolean (*to_levels[DLORAL_N_KERNEL_TYPES]) (void *dst, const void *src,
+      const void *lq, float bias, gsize n);
+
+  /* Adds sum and sum of squares of n RGB pixels to sums[3], squares[3]. */
+  void (*moments) (const void *src, gsize n, guint64 sums[3],
+      guint64 squares[3]);
+
+  /* pixels = pixels · gain[rgb] + offset[rgb], clamped and rounded, in place,
+   * n RGB pixels. */
+  void (*affine) (void *pixels, gsize n, const float gain[3],
+      const float offset[3]);
+
+  /* dst = a − b. */
+  void (*difference) (float *dst, const void *a, const void *b, gsize n);
+
+  /* dst = dst + x, clamped and rounded, in place. */
+  void (*add) (void *dst, const float *x, gsize n);
+} DloralPictureKernels;
+
 /* Columns of a retrieval tile and the most channels it takes. */
 #define DLORAL_TILE 32
 #define DLORAL_TILE_CHANNELS 64
@@ -93,44 +141,7 @@ typedef struct
   void (*mix) (float (*dst)[DLORAL_TILE], const float (*src)[DLORAL_TILE],
       const float *matrix, int n_out, int n_in, gboolean add);
 
-  /* --- bytes ------------------------------------------------------------- */
-
-  /* dst = Σ k[t] · src[e + 3 · t], fixed point of 22 bits, rounded, n bytes. */
-  void (*filter_across) (guint8 * dst, const guint8 * src, const gint32 k[4],
-      gsize n);
-
-  /* dst = Σ k[t] · rows[t], likewise. */
-  void (*filter_down) (guint8 * dst, const guint8 * const rows[4],
-      const gint32 k[4], gsize n);
-
-  /* dst = Σ k[t] · rows[t] as f32. */
-  void (*blend) (float *dst, const guint8 * const rows[4], const float k[4],
-      gsize n);
-
-  /* dst = src / 127.5 − 1. */
-  void (*from_bytes[DLORAL_N_KERNEL_TYPES]) (void *dst, const guint8 * src,
-      gsize n);
-
-  /* dst = src in [−1, 1] (+ lq, a byte in [−1, 1], unless NULL), clamped, as
-   * 0 … 255 plus `bias`, truncated. FALSE if some src is not finite. */
-  gboolean (*to_bytes[DLORAL_N_KERNEL_TYPES]) (guint8 * dst, const void *src,
-      const guint8 * lq, float bias, gsize n);
-
-  /* Adds sum and sum of squares of n RGB pixels to sums[3], squares[3]. */
-  void (*byte_moments) (const guint8 * src, gsize n, guint64 sums[3],
-      guint64 squares[3]);
-
-  /* pixels = pixels · gain[rgb] + offset[rgb], clamped and rounded, in place,
-   * n RGB pixels. */
-  void (*byte_affine) (guint8 * pixels, gsize n, const float gain[3],
-      const float offset[3]);
-
-  /* dst = a − b. */
-  void (*byte_difference) (float *dst, const guint8 * a, const guint8 * b,
-      gsize n);
-
-  /* dst = dst + x, clamped and rounded, in place. */
-  void (*byte_add) (guint8 * dst, const float *x, gsize n);
+  DloralPictureKernels pictures[DLORAL_N_PICTURE_TYPES];
 } DloralKernels;
 
 /* The table in use: the best level of this CPU unless a test chose another.
@@ -146,6 +157,14 @@ static inline DloralKernelType
 dloral_kernel_type (DloralDtype dtype)
 {
   return dtype == DLORAL_BF16 ? DLORAL_KERNEL_BF16 : DLORAL_KERNEL_F32;
+}
+
+/* Those of pictures of U8 or U16. */
+static inline const DloralPictureKernels *
+dloral_picture_kernels_get (DloralDtype dtype)
+{
+  return &dloral_kernels_get ()->pictures[dtype == DLORAL_U16 ?
+      DLORAL_PICTURE_U16 : DLORAL_PICTURE_U8];
 }
 
 G_END_DECLS

@@ -244,8 +244,46 @@ bytes_set (uint8_t *p, Vector v)
   memcpy (p, &bytes, sizeof bytes);
 }
 
+/* LANES halves as integers. */
+INLINE Mask
+halves_widen (const uint16_t *p)
+{
+  Halves halves;
+
+  memcpy (&halves, p, sizeof halves);
+  return (Mask) HALVES_WIDEN (halves);
+}
+
+/* LANES halves as floats. */
+INLINE Vector
+halves_get (const uint16_t *p)
+{
+  return __builtin_convertvector (halves_widen (p), Vector);
+}
+
+/* Stores integers as halves, those out of range as the nearest half. */
+INLINE void
+halves_saturate (uint16_t *p, Mask v)
+{
+  Halves halves;
+
+  v &= v > 0;
+  v |= v > 65535;
+  halves = WORDS_NARROW ((Words) v);
+  memcpy (p, &halves, sizeof halves);
+}
+
+/* Truncates values from 0 to 65535. */
+INLINE void
+halves_set (uint16_t *p, Vector v)
+{
+  Halves halves = WORDS_NARROW ((Words) __builtin_convertvector (v, Mask));
+
+  memcpy (p, &halves, sizeof halves);
+}
+
 /* Fill in the level's functions. */
 void KERNEL (channels_init) (DloralKernels * kernels);
 void KERNEL (planes_init) (DloralKernels * kernels);
 void KERNEL (retrieval_init) (DloralKernels * kernels);
-void KERNEL (bytes_init) (DloralKernels * kernels);
+void KERNEL (pictures_init) (DloralKernels * kernels);

@@ -27,6 +27,7 @@
 #endif
 
 typedef uint8_t u8;
+typedef uint16_t u16;
 typedef float f32;
 typedef __nv_bfloat16 bf16;
 typedef __half f16;
@@ -38,6 +39,9 @@ __device__ __forceinline__ float to_float (f16 x) { return __half2float (x); }
 __device__ __forceinline__ void store (f32 *p, float x) { *p = x; }
 __device__ __forceinline__ void store (bf16 *p, float x) { *p = __float2bfloat16 (x); }
 __device__ __forceinline__ void store (f16 *p, float x) { *p = __float2half (x); }
+
+/* The highest level of pictures of a type. */
+template <typename P> constexpr int MAX_LEVEL = (1 << 8 * sizeof (P)) - 1;
 
 /* N neighbouring elements, moved as one where N · size is 4, 8 or 16 bytes and
  * the address a multiple of that. */

@@ -1,4 +1,4 @@
-/* 8-bit pictures to other sizes and to tensors: upsample, shrink, from_picture.
+/* Pictures to other sizes and to tensors: upsample, shrink, from_picture.
  *
  * Tensors start at multiples of 64 bytes.
  *
@@ -16,17 +16,17 @@ clamp (int x, int low, int high)
 /* --- upsample ------------------------------------------------------------- */
 
 /* A block makes the outputs of a tile of source pixels. First all the source
- * rows that it needs are filtered across and rounded to bytes in shared memory,
+ * rows that it needs are filtered across and rounded to levels in shared memory,
  * then columns of those: in integers, so equal to Pillow's to the bit. */
 
 #define ROWS DLORAL_UPSAMPLE_ROWS
 #define COLUMNS DLORAL_UPSAMPLE_COLUMNS
 #define TILE_ROWS (ROWS + DLORAL_UPSAMPLE_HALO)
-#define TILE_BYTES (3 * (COLUMNS + DLORAL_UPSAMPLE_HALO))
+#define TILE_LEVELS (3 * (COLUMNS + DLORAL_UPSAMPLE_HALO))
 #define FIXED_BITS 22
 
 typedef Vector<int, 4> Taps;
-typedef Vector<u8, 4> Bytes;
+template <typename P> using Levels = Vector<P, 4>;
 
 /* Index of the weights of source pixel i of n, phase 0. */
 __device__ __forceinline__ int
@@ -35,34 +35,49 @@ taps_index (int i, int n, int scale)
   return (min (i, 2) * 3 + min (n - 1 - i, 2)) * scale;
 }
 
-__device__ __forceinline__ u8
-filter (const Taps &taps, int a, int b, int c, int d)
+__device__ __forceinline__ int
+weigh (const Taps &taps, int a, int b, int c, int d)
 {
-  const int sum = taps.e[0] * a + taps.e[1] * b + taps.e[2] * c
-      + taps.e[3] * d + (1 << (FIXED_BITS - 1));
+  return taps.e[0] * a + taps.e[1] * b + taps.e[2] * c + taps.e[3] * d;
+}
+
+__device__ __forceinline__ u8
+filter (const Taps &taps, u8 a, u8 b, u8 c, u8 d)
+{
+  const int sum = weigh (taps, a, b, c, d) + (1 << (FIXED_BITS - 1));
 
   return clamp (sum >> FIXED_BITS, 0, 255);
 }
 
-/* tile [TILE_ROWS][TILE_BYTES] from row `top` and column `left`; what lies
+/* Both bytes of a level apart, since products of 38 bits would not fit. */
+__device__ __forceinline__ u16
+filter (const Taps &taps, u16 a, u16 b, u16 c, u16 d)
+{
+  const int high = weigh (taps, a >> 8, b >> 8, c >> 8, d >> 8);
+  const int low = weigh (taps, a & 255, b & 255, c & 255, d & 255)
+      + (1 << (FIXED_BITS - 1));
+
+  return clamp ((high + (low >> 8)) >> (FIXED_BITS - 8), 0, 65535);
+}
+
+/* tile [TILE_ROWS][TILE_LEVELS] from row `top` and column `left`; what lies
  * outside the picture has no weight later. */
-__device__ __forceinline__ void
-load_tile (const DloralUpsample &job, u8 *tile, const u8 *src, int top,
-    int left)
+template <typename P> __device__ __forceinline__ void
+load_tile (const DloralUpsample &job, P *tile, const P *src, int top, int left)
 {
   for (int r = threadIdx.y; r < TILE_ROWS; r += ROWS) {
-    const u8 *row = src + 3 * (size_t) job.src_w
+    const P *row = src + 3 * (size_t) job.src_w
         * clamp (top + r, 0, job.src_h - 1);
 
-    for (int b = threadIdx.x; b < TILE_BYTES; b += COLUMNS)
-      tile[r * TILE_BYTES + b] =
+    for (int b = threadIdx.x; b < TILE_LEVELS; b += COLUMNS)
+      tile[r * TILE_LEVELS + b] =
           row[3 * clamp (left + b / 3, 0, job.src_w - 1) + b % 3];
   }
 }
 
 /* wide [TILE_ROWS][COLUMNS · scale · 3] from the tile. */
-__device__ __forceinline__ void
-filter_across (const DloralUpsample &job, u8 *wide, const u8 *tile,
+template <typename P> __device__ __forceinline__ void
+filter_across (const DloralUpsample &job, P *wide, const P *tile,
     const Taps *taps, int left)
 {
   const int columns = COLUMNS * job.scale, last = job.src_w * job.scale - 1;
@@ -71,11 +86,11 @@ filter_across (const DloralUpsample &job, u8 *wide, const u8 *tile,
     const int at = min ((int) blockIdx.x * columns + x, last);
     const int i = at / job.scale, phase = at - i * job.scale;
     const Taps t = taps[taps_index (i, job.src_w, job.scale) + phase];
-    const u8 *s = tile + 3 * (i - 2 + (2 * phase + 1 >= job.scale) - left);
+    const P *s = tile + 3 * (i - 2 + (2 * phase + 1 >= job.scale) - left);
 
     for (int r = threadIdx.y; r < TILE_ROWS; r += ROWS)
       for (int c = 0; c < 3; c++) {
-        const u8 *p = s + r * TILE_BYTES + c;
+        const P *p = s + r * TILE_LEVELS + c;
 
         wide[3 * (r * columns + x) + c] = filter (t, p[0], p[3], p[6], p[9]);
       }
@@ -83,10 +98,10 @@ filter_across (const DloralUpsample &job, u8 *wide, const u8 *tile,
 }
 
 /* Four neighbouring samples from four rows. */
-__device__ __forceinline__ Bytes
-filter_rows (const Taps &taps, const Bytes *rows)
+template <typename P> __device__ __forceinline__ Levels<P>
+filter_rows (const Taps &taps, const Levels<P> *rows)
 {
-  Bytes result;
+  Levels<P> result;
 
 #pragma unroll
   for (int k = 0; k < 4; k++)
@@ -95,23 +110,23 @@ filter_rows (const Taps &taps, const Bytes *rows)
   return result;
 }
 
-/* n bytes at most; a whole group at once where rows start at multiples of 4. */
-__device__ __forceinline__ void
-store_bytes (u8 *dst, const Bytes &bytes, int n, bool aligned)
+/* n levels at most; a whole group at once where rows start at multiples of 4. */
+template <typename P> __device__ __forceinline__ void
+store_levels (P *dst, const Levels<P> &levels, int n, bool aligned)
 {
   if (aligned && n >= 4) {
-    *reinterpret_cast<Bytes *> (dst) = bytes;
+    *reinterpret_cast<Levels<P> *> (dst) = levels;
     return;
   }
 #pragma unroll
   for (int k = 0; k < 4; k++)
     if (k < n)
-      dst[k] = bytes.e[k];
+      dst[k] = levels.e[k];
 }
 
 /* The outputs of one source row, 4 samples a thread. */
-__device__ __forceinline__ void
-filter_down (const DloralUpsample &job, u8 *dst, const u8 *wide,
+template <typename P> __device__ __forceinline__ void
+filter_down (const DloralUpsample &job, P *dst, const P *wide,
     const Taps *taps, int top)
 {
   const int scale = job.scale, pitch = 3 * COLUMNS * scale;
@@ -123,29 +138,27 @@ filter_down (const DloralUpsample &job, u8 *dst, const u8 *wide,
   taps += taps_index (i, job.src_h, scale);
   for (int b = 4 * threadIdx.x; b < min (pitch, width - left);
       b += 4 * COLUMNS) {
-    Bytes rows[5];
+    Levels<P> rows[5];
 
 #pragma unroll
     for (int r = 0; r < 5; r++)
-      rows[r] = *reinterpret_cast<const Bytes *> (wide
+      rows[r] = *reinterpret_cast<const Levels<P> *> (wide
           + (i - 2 - top + r) * pitch + b);
     for (int p = 0; p < scale && row * scale + p < job.dst_h; p++) {
       const int phase = row < job.src_h ? p : scale - 1;
       const Taps t = taps[phase];
 
-      store_bytes (dst + (size_t) (row * scale + p) * width + left + b,
-          2 * phase + 1 < scale ? filter_rows (t, rows)
-          : filter_rows (t, rows + 1), width - left - b, aligned);
+      store_levels<P> (dst + (size_t) (row * scale + p) * width + left + b,
+          2 * phase + 1 < scale ? filter_rows<P> (t, rows)
+          : filter_rows<P> (t, rows + 1), width - left - b, aligned);
     }
   }
 }
 
-KERNEL (ROWS * COLUMNS, upsample, (const DloralUpsample job,
-        const u8 *__restrict__ src, u8 *__restrict__ dst))
+template <typename P> __device__ __forceinline__ void
+upsample (const DloralUpsample &job, Taps *taps, P *tile, P *wide,
+    const P *src, P *dst)
 {
-  __shared__ Taps taps[DLORAL_UPSAMPLE_PLACES * DLORAL_UPSAMPLE_MAX_SCALE];
-  __shared__ u8 tile[TILE_ROWS * TILE_BYTES];
-  SHARED (u8, wide);
   const int top = min ((int) blockIdx.y * ROWS, job.src_h - 1) - 2;
   const int left = min ((int) blockIdx.x * COLUMNS, job.src_w - 1) - 2;
 
@@ -160,12 +173,26 @@ KERNEL (ROWS * COLUMNS, upsample, (const DloralUpsample job,
   filter_down (job, dst, wide, taps, top);
 }
 
+#define UPSAMPLE(P)                                                           \
+KERNEL (ROWS * COLUMNS, upsample_##P, (const DloralUpsample job,              \
+        const P *__restrict__ src, P *__restrict__ dst))                      \
+{                                                                             \
+  __shared__ Taps taps[DLORAL_UPSAMPLE_PLACES                              \
+      * DLORAL_UPSAMPLE_MAX_SCALE];                                           \
+  __shared__ P tile[TILE_ROWS * TILE_LEVELS];                                 \
+  SHARED (P, wide);                                                           \
+                                                                              \
+  upsample<P> (job, taps, tile, wide, src, dst);                              \
+}
+UPSAMPLE (u8)
+UPSAMPLE (u16)
+
 /* --- shrink --------------------------------------------------------------- */
 
 /* A thread a sample: of the picture's rows only some are read, and of those
  * neighbours share what a load brings. */
-KERNEL (DLORAL_SHRINK_THREADS, shrink, (const DloralShrink job,
-        const u8 *__restrict__ src, f32 *__restrict__ dst))
+template <typename P> __device__ __forceinline__ void
+shrink (const DloralShrink &job, const P *src, f32 *dst)
 {
   const int i = blockIdx.x * DLORAL_SHRINK_THREADS + threadIdx.x;
   const int x = i / 3, y = blockIdx.y;
@@ -175,7 +202,7 @@ KERNEL (DLORAL_SHRINK_THREADS, shrink, (const DloralShrink job,
     return;
 #pragma unroll
   for (int r = 0; r < 4; r++) {
-    const u8 *row = src + i % 3 + 3 * (size_t) job.src_w
+    const P *row = src + i % 3 + 3 * (size_t) job.src_w
         * clamp (y * job.factor + job.first + r, 0, job.src_h - 1);
     float line = 0;
 
@@ -185,16 +212,26 @@ KERNEL (DLORAL_SHRINK_THREADS, shrink, (const DloralShrink job,
               0, job.src_w - 1)];
     sum += job.weight[r] * line;
   }
-  dst[(size_t) y * 3 * job.dst_w + i] = sum / 127.5f - 1;
+  dst[(size_t) y * 3 * job.dst_w + i] = sum / (MAX_LEVEL<P> / 2.0f) - 1;
 }
+
+#define SHRINK(P)                                                             \
+KERNEL (DLORAL_SHRINK_THREADS, shrink_##P, (const DloralShrink job,           \
+        const P *__restrict__ src, f32 *__restrict__ dst))                    \
+{                                                                             \
+  shrink (job, src, dst);                                                     \
+}
+SHRINK (u8)
+SHRINK (u16)
 
 /* --- from_picture --------------------------------------------------------- */
 
 /* A block's y is a row of patches, which is contiguous in dst: a thread makes
  * its group i, from one line of one patch. */
-template <typename T, int LAYOUT> __device__ __forceinline__ void
-convert (const DloralPatches &job, const u8 *src, T *dst)
+template <typename T, typename P, int LAYOUT> __device__ __forceinline__ void
+convert (const DloralPatches &job, const P *src, T *dst)
 {
+  constexpr float half = MAX_LEVEL<P> / 2.0f;
   constexpr int N = DLORAL_PATCHES_GROUP (LAYOUT, sizeof (T));
   const int lines = LAYOUT ? LAYOUT : job.lines;
   const int line = (LAYOUT > 1 ? 3 * LAYOUT : job.line) / N;
@@ -207,31 +244,34 @@ convert (const DloralPatches &job, const u8 *src, T *dst)
   if (i >= length)
     return;
   src += (((size_t) blockIdx.y * lines + dy) * job.w + x) * line * N;
-  const Vector<u8, N> bytes =
-      reinterpret_cast<const Vector<u8, N> *> (src)[k];
+  const Vector<P, N> levels =
+      reinterpret_cast<const Vector<P, N> *> (src)[k];
   Vector<T, N> result;
 
 #pragma unroll
   for (int j = 0; j < N; j++)
-    store (&result.e[j], (bytes.e[j] - 127.5f) * (1 / 127.5f));
+    store (&result.e[j], (levels.e[j] - half) * (1 / half));
   reinterpret_cast<Vector<T, N> *> (dst)[(size_t) blockIdx.y * length + i] =
       result;
 }
 
-#define FROM_PICTURE(T)                                                       \
-KERNEL (DLORAL_FROM_PICTURE_THREADS, from_picture_##T,                        \
+#define FROM_PICTURE(T, P)                                                    \
+KERNEL (DLORAL_FROM_PICTURE_THREADS, from_picture_##T##_##P,                  \
         (const DloralPatches job,                                             \
-        const u8 *__restrict__ src, T *__restrict__ dst))                     \
+        const P *__restrict__ src, T *__restrict__ dst))                      \
 {                                                                             \
   switch (job.layout) {                                                       \
-    case DLORAL_PATCHES_ROWS: convert<T, 1> (job, src, dst); break;           \
-    case 2: convert<T, 2> (job, src, dst); break;                             \
-    case 4: convert<T, 4> (job, src, dst); break;                             \
-    case 8: convert<T, 8> (job, src, dst); break;                             \
-    case 16: convert<T, 16> (job, src, dst); break;                           \
-    default: convert<T, DLORAL_PATCHES_ANY> (job, src, dst);                  \
+    case DLORAL_PATCHES_ROWS: convert<T, P, 1> (job, src, dst); break;        \
+    case 2: convert<T, P, 2> (job, src, dst); break;                          \
+    case 4: convert<T, P, 4> (job, src, dst); break;                          \
+    case 8: convert<T, P, 8> (job, src, dst); break;                          \
+    case 16: convert<T, P, 16> (job, src, dst); break;                        \
+    default: convert<T, P, DLORAL_PATCHES_ANY> (job, src, dst);               \
   }                                                                           \
 }
-FROM_PICTURE (f32)
-FROM_PICTURE (bf16)
-FROM_PICTURE (f16)
+FROM_PICTURE (f32, u8)
+FROM_PICTURE (bf16, u8)
+FROM_PICTURE (f16, u8)
+FROM_PICTURE (f32, u16)
+FROM_PICTURE (bf16, u16)
+FROM_PICTURE (f16, u16)

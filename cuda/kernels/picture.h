@@ -50,7 +50,7 @@ typedef struct
 
 #define DLORAL_FROM_PICTURE_THREADS 256
 
-/* A tensor [h][w][lines][line], and its picture u8 [h][lines][w][line]: patches
+/* A tensor [h][w][lines][line], and its picture [h][lines][w][line]: patches
  * have `lines` lines of `line` samples, three a pixel. Patches of one pixel are
  * taken for one of a whole row, since that is the same: w and lines are 1.
  * layout: what is known of it beforehand. */

@@ -32,9 +32,9 @@ typedef struct
   int picture_h, picture_w;
   int height, width;            /* visible */
   int lq_residual;
-  int moments, difference;      /* whether to_bytes shall find these */
+  int moments, difference;      /* whether to_levels shall find these */
   float bias;                   /* before a value is cut to a whole number */
-  int blocks;                   /* of to_bytes */
+  int blocks;                   /* of to_levels */
   long long n_also;             /* elements of `also` */
 } DloralToPicture;
 
@@ -43,5 +43,6 @@ typedef struct
 {
   int *not_finite;              /* [blocks] */
   unsigned long long *moments;  /* [DLORAL_MOMENTS][blocks] */
-  short *difference;            /* [picture_h][picture_w][3], LQ − result */
+  void *difference;             /* [picture_h][picture_w][3], LQ − result: short of
+                                 * bytes, int of 16 bits */
 } DloralFindings;

@@ -364,7 +364,9 @@ main (int argc, char **argv)
   g_test_add_func ("/context", test_context);
   add_tests ("I420");
   add_tests ("NV12");
+  add_tests ("NV21");
   add_tests ("P010_10LE");
+  add_tests ("I422_10LE");
   add_tests ("RGBA");
   return g_test_run ();
 }

@@ -21,9 +21,9 @@ static const char *root;
 
 /* --- Videos ------------------------------------------------------------------------ */
 
-/* How frames come and go: as RGB, in a format of their own, or in memory of the
- * device. */
-typedef enum { AS_PICTURES, AS_FRAMES, ON_DEVICE } Form;
+/* How frames come and go: as RGB, in a format of their own, of 8 bits or of 16, or
+ * in memory of the device. */
+typedef enum { AS_PICTURES, AS_FRAMES, AS_DEEP_FRAMES, ON_DEVICE } Form;
 
 typedef struct
 {
@@ -48,6 +48,8 @@ static const Kind kinds[] = {
       FALSE, NULL, 6, AS_PICTURES },
   { "formats", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL,
       0, AS_FRAMES },
+  { "deep", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL, 0,
+      AS_DEEP_FRAMES },
   { "rows", "weights/dloral-small.safetensors", DLORAL_VAE_FULL, FALSE, NULL, 0,
       ON_DEVICE },
 };
@@ -69,14 +71,15 @@ typedef struct
   int failed;                   /* last frame that did, -1: none */
 } Video;
 
-/* GRAY8, with a few bytes more than there are pixels. */
+/* GRAY8 or GRAY16_LE, with a few bytes more than there are pixels. */
 static DloralVideoFormat
-make_format (int width, int height)
+make_format (int width, int height, gboolean deep)
 {
+  int sample = deep ? 2 : 1, stride = sample * width + 3;
   DloralVideoFormat format = {
-    .kind = DLORAL_VIDEO_GREY, .width = width, .height = height,
-    .size = (width + 3) * height, .components = { { 0, width + 3, 1 } },
-    .depth = 8, .kr = 0.3, .kb = 0.1,
+    .kind = DLORAL_VIDEO_GREY, .width = width, .height = height, .deep = deep,
+    .size = stride * height, .components = { { 0, stride, sample } },
+    .depth = 8 * sample, .kr = 0.3, .kb = 0.1,
   };
 
   dloral_video_format_init_matrix (&format);
@@ -86,8 +89,9 @@ make_format (int width, int height)
 static void
 set_formats (Video *v)
 {
-  DloralVideoFormat in = make_format (WIDTH, HEIGHT);
-  DloralVideoFormat out = make_format (4 * WIDTH, 4 * HEIGHT);
+  gboolean deep = v->c->kind->form == AS_DEEP_FRAMES;
+  DloralVideoFormat in = make_format (WIDTH, HEIGHT, deep);
+  DloralVideoFormat out = make_format (4 * WIDTH, 4 * HEIGHT, deep);
 
   if (!dloral_stream_set_formats (v->stream, &in, &out, NULL))
     g_clear_pointer (&v->stream, dloral_stream_free);
@@ -105,11 +109,12 @@ open_video (Video *v, const Case *c)
   params.async_depth = c->depth;
   params.temporal_window = c->window;
   params.scene_cut_threshold = 0;
+  params.deep = c->kind->form == AS_DEEP_FRAMES;
   *v = (Video) {.c = c,.failed = -1 };
   v->model = dloral_model_open (&(DloralModelParams) { .path = path }, &error);
   g_assert_no_error (error);
   v->stream = dloral_stream_new (v->model, &params, NULL);
-  if (v->stream && c->kind->form == AS_FRAMES)
+  if (v->stream && (c->kind->form == AS_FRAMES || params.deep))
     set_formats (v);
 }
 

@@ -16,11 +16,11 @@
 static DloralModel *model;
 
 static DloralStream *
-new_stream (int width, int height, int depth)
+new_stream (int width, int height, gboolean deep, int depth)
 {
   GError *error = NULL;
   DloralStream *s = dloral_stream_new (model, &(DloralStreamParams) {
-      .width = width, .height = height, .async_depth = depth,
+      .width = width, .height = height, .deep = deep, .async_depth = depth,
       DLORAL_STREAM_DEFAULTS }, &error);
 
   g_assert_no_error (error);
@@ -56,7 +56,7 @@ make_format (const Layout *l, DloralVideoFormat *format)
 
   *format = (DloralVideoFormat) {
     .kind = l->kind, .width = W, .height = H, .opaque = -1,
-    .depth = l->depth, .shift = 16 - l->depth, .w_sub = l->w_sub,
+    .deep = l->depth > 8, .depth = l->depth, .shift = 16 - l->depth, .w_sub = l->w_sub,
     .h_sub = l->h_sub, .kr = 0.299, .kb = 0.114 };
   for (int plane = 0; plane < 3; plane++) {
     int stride = 0, rows = 0;
@@ -118,7 +118,7 @@ static void
 test_repeat (gconstpointer data)
 {
   const Layout *l = data;
-  DloralStream *s = new_stream (W, H, 1);
+  DloralStream *s = new_stream (W, H, l->depth > 8, 1);
   g_autofree guint8 *mask = NULL;
   DloralVideoFormat format;
   DloralFrame *last, *frame;
@@ -154,7 +154,7 @@ test_repeat (gconstpointer data)
 static void
 test_behind (void)
 {
-  DloralStream *s = new_stream (160, 90, 2);
+  DloralStream *s = new_stream (160, 90, FALSE, 2);
   DloralFrame *finished;
 
   for (int i = 0; i < 3; i++) {

@@ -11,15 +11,17 @@
 #define STRIDE 32
 #define HEIGHT 7
 
-typedef enum { RGB, YUY2, P010 } Kind;
+typedef enum { RGB, YUY2, P010, GREY16 } Kind;
 
 static DloralVideoFormat
 make_format (Kind kind)
 {
   DloralVideoFormat format = {
-    .kind = kind == RGB ? DLORAL_VIDEO_RGB : DLORAL_VIDEO_YUV,
+    .kind = kind == RGB ? DLORAL_VIDEO_RGB : kind == GREY16 ?
+        DLORAL_VIDEO_GREY : DLORAL_VIDEO_YUV,
     .width = WIDTH, .height = HEIGHT, .size = HEIGHT * STRIDE, .opaque = -1,
-    .depth = kind == P010 ? 10 : 8, .shift = kind == P010 ? 6 : 0,
+    .depth = kind == P010 ? 10 : kind == GREY16 ? 16 : 8,
+    .shift = kind == P010 ? 6 : 0,
   };
 
   for (int i = 0; i < 3; i++)
@@ -34,7 +36,7 @@ counts (Kind kind, int x)
 {
   if (kind == RGB)
     return x < 3 * WIDTH;
-  return x < 2 * WIDTH && x % 2 == (kind == P010);
+  return x < 2 * WIDTH && x % 2 == (kind != YUY2);
 }
 
 /* The score of a frame of one grey; what does not count differs. */
@@ -81,5 +83,6 @@ main (int argc, char **argv)
   g_test_add_data_func ("/scene/rgb", GINT_TO_POINTER (RGB), test_scores);
   g_test_add_data_func ("/scene/yuy2", GINT_TO_POINTER (YUY2), test_scores);
   g_test_add_data_func ("/scene/p010", GINT_TO_POINTER (P010), test_scores);
+  g_test_add_data_func ("/scene/grey16", GINT_TO_POINTER (GREY16), test_scores);
   return g_test_run ();
 }

@@ -18,28 +18,43 @@
 static DloralModel *model;
 static DloralVae vae;
 
+static DloralStream *
+new_stream_of (DloralStreamParams params)
+{
+  GError *error = NULL;
+  DloralStream *s;
+
+  params.width = W;
+  params.height = H;
+  params.vae = vae;
+  params.temporal_window = 1;
+  params.conditions = (DloralConditions) { NULL, 1, 1 };
+  s = dloral_stream_new (model, &params, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (s);
+  return s;
+}
+
 /* The frames of these tests jump; only some are to be taken for cuts. */
 static DloralStream *
 new_stream_with (int async_depth, double scene_cut_threshold)
 {
-  DloralStreamParams params = { .width = W, .height = H,
-    .async_depth = async_depth, .vae = vae, DLORAL_STREAM_DEFAULTS
-  };
-  GError *error = NULL;
-  DloralStream *s;
-
-  params.scene_cut_threshold = scene_cut_threshold;
-  s = dloral_stream_new (model, &params, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (s);
-  return s;
+  return new_stream_of ((DloralStreamParams) { .async_depth = async_depth,
+      .scene_cut_threshold = scene_cut_threshold });
 }
 
 static DloralStream *
 new_stream (int async_depth)
 {
   return new_stream_with (async_depth, 0);
+}
+
+/* Of pictures of 16 bits. */
+static DloralStream *
+new_deep_stream (DloralColorFix color_fix)
+{
+  return new_stream_of ((DloralStreamParams) { .deep = TRUE,
+      .color_fix = color_fix });
 }
 
 /* Frame t: a moving pattern, different in every pixel. */
@@ -175,22 +190,29 @@ test_scene_cut (void)
 
 /* --- formats ---------------------------------------------------------------- */
 
-/* I420, its rows a little longer than its pixels. */
+/* I420 or I420_10LE, its rows a little longer than its pixels. */
 static DloralVideoFormat
-make_format (int width, int height)
+make_format_of (int width, int height, int depth, gboolean deep)
 {
-  int stride = width + 8, half = stride / 2, rows = (height + 1) / 2;
+  int size = depth > 8 ? 2 : 1, stride = (width + 8) * size, half = stride / 2;
+  int rows = (height + 1) / 2;
   gsize luma = (gsize) stride * height, chroma = (gsize) half * rows;
   DloralVideoFormat format = {
-    .kind = DLORAL_VIDEO_YUV, .width = width, .height = height,
-    .size = luma + 2 * chroma, .opaque = -1, .limited = TRUE, .depth = 8,
+    .kind = DLORAL_VIDEO_YUV, .width = width, .height = height, .deep = deep,
+    .size = luma + 2 * chroma, .opaque = -1, .limited = TRUE, .depth = depth,
     .w_sub = 1, .h_sub = 1, .h_cosited = TRUE, .kr = 0.299, .kb = 0.114,
-    .components = { { 0, stride, 1 }, { luma, half, 1 },
-        { luma + chroma, half, 1 } },
+    .components = { { 0, stride, size }, { luma, half, size },
+        { luma + chroma, half, size } },
   };
 
   dloral_video_format_init_matrix (&format);
   return format;
+}
+
+static DloralVideoFormat
+make_format (int width, int height)
+{
+  return make_format_of (width, height, 8, FALSE);
 }
 
 /* A picture in the format, in a new array. */
@@ -290,6 +312,236 @@ test_formats (void)
   free_pictures (pictures);
   free_pictures (again);
   dloral_stream_free (s);
+}
+
+/* --- pictures of 16 bits ---------------------------------------------------- */
+
+/* The oldest frame's picture of 16 bits [4·H][4·W][3]. */
+static guint16 *
+collect_deep (DloralStream *s)
+{
+  DloralFrame *f = dloral_stream_collect (s, TRUE);
+  guint16 *picture = g_new (guint16, 16 * H * W * 3);
+
+  g_assert_nonnull (f);
+  g_assert_no_error (f->error);
+  g_assert_false (f->plain);
+  for (int y = 0; y < 4 * H; y++)
+    memcpy (picture + y * 12 * W, f->hr + y * f->hr_stride, 24 * W);
+  dloral_stream_release (s, f);
+  return picture;
+}
+
+/* Frame t, whose levels are those of fill (). */
+static void
+submit_deep (DloralStream *s, int t)
+{
+  DloralFrame *f = dloral_stream_acquire (s);
+  g_autofree guint8 *rgb = g_malloc (3 * W * H);
+  DloralFrame source = { .lq = rgb, .lq_stride = 3 * W };
+
+  g_assert_cmpint (f->lq_stride, ==, 6 * W);
+  fill (&source, t);
+  for (int i = 0; i < 3 * W * H; i++)
+    ((guint16 *) f->lq)[i] = 257 * rgb[i];
+  f->discont = t == 0;
+  dloral_stream_submit (s, f);
+}
+
+/* With the same to restore, the result is what 8 bits have, but for what those
+ * are rounded by on the way. */
+static void
+test_deep (void)
+{
+  static const DloralColorFix fixes[] = {
+    DLORAL_COLOR_FIX_NONE, DLORAL_COLOR_FIX_ADAIN, DLORAL_COLOR_FIX_WAVELET
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fixes); i++) {
+    DloralStream *s = new_stream_of ((DloralStreamParams) {
+        .color_fix = fixes[i] });
+    DloralStream *deep = new_deep_stream (fixes[i]);
+    double worst = 0, sum = 0;
+
+    for (int t = 0; t < N_FRAMES; t++) {
+      g_autofree guint8 *bytes = NULL;
+      g_autofree guint16 *picture = NULL;
+
+      submit (s, t, t == 0);
+      bytes = collect (s, t);
+      submit_deep (deep, t);
+      picture = collect_deep (deep);
+      for (int k = 0; k < 16 * H * W * 3; k++) {
+        double error = fabs (picture[k] / 257.0 - bytes[k]);
+
+        worst = MAX (worst, error);
+        sum += error / (16 * H * W * 3 * N_FRAMES);
+      }
+    }
+    g_assert_cmpfloat (worst, <, 4);
+    g_assert_cmpfloat (sum, <, 0.6);
+    dloral_stream_free (s);
+    dloral_stream_free (deep);
+  }
+}
+
+/* Bits of a frame on its way in and out. */
+static const struct { int in, out; } depths[] = {
+  { 10, 10 }, { 10, 8 }, { 8, 10 }
+};
+
+/* Submits frame t in the format, which makes of it what `unpacked` becomes. */
+static void
+submit_packed (DloralStream *s, const DloralVideoFormat *in, int t,
+    guint16 *unpacked)
+{
+  g_autofree gpointer scratch = g_malloc (dloral_video_get_scratch_size (in));
+  g_autofree guint16 *picture = g_new (guint16, 3 * W * H);
+  DloralFrame *f = dloral_stream_acquire (s);
+
+  for (int i = 0; i < 3 * W * H; i++)
+    picture[i] = 20000 + (i * 7919 + t * 4001) % 25000;
+  memset (f->lq, 0, in->size);
+  dloral_video_pack (in, picture, 6 * W, f->lq, 0, H, scratch);
+  dloral_video_unpack (in, f->lq, unpacked, 6 * W, 0, H, scratch);
+  f->discont = t == 0;
+  dloral_stream_submit (s, f);
+}
+
+/* The frame that is ready has the picture, in the format. */
+static void
+check_packed_deep (DloralStream *s, const DloralVideoFormat *out,
+    const guint16 *picture)
+{
+  g_autofree gpointer scratch = g_malloc (dloral_video_get_scratch_size (out));
+  g_autofree guint8 *want = g_malloc0 (out->size);
+  DloralFrame *f = dloral_stream_collect (s, TRUE);
+
+  g_assert_no_error (f->error);
+  memcpy (want, f->hr, out->size);      /* what is in no sample */
+  dloral_video_pack (out, picture, 24 * W, want, 0, 4 * H, scratch);
+  g_assert_cmpmem (f->hr, out->size, want, out->size);
+  dloral_stream_release (s, f);
+}
+
+/* Frames of other depths come to what they come to when converted by hand. */
+static void
+test_deep_formats (void)
+{
+  DloralStream *plain = new_deep_stream (DLORAL_COLOR_FIX_AUTO);
+  DloralStream *s = new_deep_stream (DLORAL_COLOR_FIX_AUTO);
+
+  for (guint i = 0; i < G_N_ELEMENTS (depths); i++) {
+    DloralVideoFormat in = make_format_of (W, H, depths[i].in, TRUE);
+    DloralVideoFormat out = make_format_of (4 * W, 4 * H, depths[i].out, TRUE);
+
+    g_assert_true (dloral_stream_set_formats (s, &in, &out, NULL));
+    for (int t = 0; t < 3; t++) {
+      g_autofree guint16 *unpacked = g_new (guint16, 3 * W * H);
+      g_autofree guint16 *picture = NULL;
+      DloralFrame *f = dloral_stream_acquire (plain);
+
+      submit_packed (s, &in, t, unpacked);
+      memcpy (f->lq, unpacked, 6 * W * H);
+      f->discont = t == 0;
+      dloral_stream_submit (plain, f);
+      picture = collect_deep (plain);
+      check_packed_deep (s, &out, picture);
+    }
+  }
+  dloral_stream_free (plain);
+  dloral_stream_free (s);
+}
+
+static void
+test_depths_refused (void)
+{
+  DloralVideoFormat formats[] = {
+    make_format_of (W, H, 10, TRUE), make_format_of (W, H, 10, FALSE),
+    make_format_of (W, H, 8, TRUE)
+  };
+  DloralVideoFormat shallow = make_format (W, H);
+  DloralStream *s = new_stream (0), *deep;
+  GError *error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++) {
+    g_assert_false (dloral_stream_set_formats (s, &formats[i], NULL, &error));
+    g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
+    g_clear_error (&error);
+  }
+  dloral_stream_free (s);
+  deep = new_deep_stream (DLORAL_COLOR_FIX_AUTO);
+  g_assert_false (dloral_stream_set_formats (deep, &shallow, NULL, &error));
+  g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_ARGUMENT);
+  g_clear_error (&error);
+  dloral_stream_free (deep);
+}
+
+/* Level of the ramp in the middle of pixel x, of 10 bits, where pixels are
+ * 1 / scale wide. */
+static double
+get_ramp (int x, int scale)
+{
+  return 500 + 1.3 * ((x + 0.5) / scale - 0.5);
+}
+
+/* A grey ramp in frames of so many bits, restored: root of the mean square of its
+ * error in levels of 10 bits; and how many levels are no multiple of 4. */
+static double
+restore_ramp (int depth, int *n_fine)
+{
+  int w = 4 * W, size = depth > 8 ? 2 : 1, unit = 1 << (10 - depth);
+  gboolean deep = depth > 8;
+  DloralVideoFormat in = make_format_of (W, H, depth, deep);
+  DloralVideoFormat out = make_format_of (w, 4 * H, depth, deep);
+  DloralStream *s = deep ? new_deep_stream (DLORAL_COLOR_FIX_AUTO) :
+      new_stream (0);
+  DloralFrame *f;
+  double square = 0;
+
+  g_assert_true (dloral_stream_set_formats (s, &in, &out, NULL));
+  f = dloral_stream_acquire (s);
+  memset (f->lq, 0, in.size);
+  for (gsize i = size - 1; i < in.size; i += size)
+    f->lq[i] = deep ? 512 >> 8 : 128;
+  for (int y = 0; y < H; y++)
+    for (int x = 0; x < W; x++) {
+      int level = rint (get_ramp (x, 1) / unit);
+      guint8 *p = f->lq + y * in.components[0].stride + x * size;
+
+      p[0] = level;
+      if (deep)
+        p[1] = level >> 8;
+    }
+  dloral_stream_submit (s, f);
+  f = dloral_stream_collect (s, TRUE);
+  g_assert_no_error (f->error);
+  *n_fine = 0;
+  for (int y = 0; y < 4 * H; y++)
+    for (int x = 0; x < w; x++) {
+      const guint8 *p = f->hr + y * out.components[0].stride + x * size;
+      int level = unit * (p[0] | (deep ? p[1] << 8 : 0));
+
+      square += pow (level - get_ramp (x, 4), 2);
+      *n_fine += level % 4 != 0;
+    }
+  dloral_stream_release (s, f);
+  dloral_stream_free (s);
+  return sqrt (square / (16 * W * H));
+}
+
+/* What a frame of 10 bits has that one of 8 has not reaches the result. */
+static void
+test_ramp (void)
+{
+  int n_fine, n_none;
+  double error = restore_ramp (10, &n_fine);
+  double coarse_error = restore_ramp (8, &n_none);
+
+  g_assert_cmpint (n_none, ==, 0);
+  g_assert_cmpint (n_fine, >, 16 * W * H / 2);
+  g_assert_cmpfloat (coarse_error, <, 2);
+  g_assert_cmpfloat (error, <, coarse_error / 2);
 }
 
 /* --- flushing ---------------------------------------------------------------- */
@@ -470,6 +722,13 @@ main (int argc, char **argv)
   g_test_add_func ("/stream/past", test_past);
   g_test_add_func ("/stream/scene-cut", test_scene_cut);
   g_test_add_func ("/stream/formats", test_formats);
+  /* A model that was not trained makes much of little differences. */
+  if (vae == DLORAL_VAE_FULL) {
+    g_test_add_func ("/stream/deep", test_deep);
+    g_test_add_func ("/stream/ramp", test_ramp);
+  }
+  g_test_add_func ("/stream/deep-formats", test_deep_formats);
+  g_test_add_func ("/stream/depths-refused", test_depths_refused);
   g_test_add_func ("/stream/flush", test_flush);
   g_test_add_func ("/stream/free-in-flight", test_free_in_flight);
   g_test_add_func ("/stream/cancel", test_cancel);

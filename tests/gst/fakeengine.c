@@ -159,16 +159,17 @@ static void
 enlarge (DloralStream * s, DloralFrame * f)
 {
   int width = s->params.width, height = s->params.height, x, y;
-  guint8 *lq = g_malloc (3 * width * height), *hr;
+  int pixel = s->params.deep ? 6 : 3;
+  guint8 *lq = g_malloc (pixel * width * height), *hr;
   gpointer scratch = g_malloc (dloral_video_get_scratch_size (&s->out));
 
-  hr = g_malloc (3 * width * SCALE * height * SCALE);
-  dloral_video_unpack (&s->in, f->lq, lq, 3 * width, 0, height, scratch);
+  hr = g_malloc (pixel * width * SCALE * height * SCALE);
+  dloral_video_unpack (&s->in, f->lq, lq, pixel * width, 0, height, scratch);
   for (y = 0; y < height * SCALE; y++)
     for (x = 0; x < width * SCALE; x++)
-      memcpy (hr + 3 * (y * width * SCALE + x),
-          lq + 3 * (y / SCALE * width + x / SCALE), 3);
-  dloral_video_pack (&s->out, hr, 3 * width * SCALE, (guint8 *) f->hr, 0,
+      memcpy (hr + pixel * (y * width * SCALE + x),
+          lq + pixel * (y / SCALE * width + x / SCALE), pixel);
+  dloral_video_pack (&s->out, hr, pixel * width * SCALE, (guint8 *) f->hr, 0,
       height * SCALE, scratch);
   g_free (lq);
   g_free (hr);
@@ -258,11 +259,11 @@ slot_init (Slot * slot, const DloralStream * s)
 
 /* RGB with rows longer than their pixels, as any engine may have it. */
 static void
-init_rgb (DloralVideoFormat * format, int width, int height)
+init_rgb (DloralVideoFormat * format, int width, int height, gboolean deep)
 {
   int i;
 
-  dloral_video_format_init_rgb (format, width, height);
+  dloral_video_format_init_rgb (format, width, height, deep);
   for (i = 0; i < 3; i++)
     format->components[i].stride += 7;
   format->size += 7 * height;
@@ -279,12 +280,13 @@ set_formats (DloralStream * s, const DloralVideoFormat * in,
   for (i = 0; i < s->n_slots; i++)
     while (s->slots[i].state == SUBMITTED)      /* since before a flush */
       g_cond_wait (&s->cond, &s->lock);
-  init_rgb (&s->in, width, height);
-  init_rgb (&s->out, SCALE * width, SCALE * height);
+  init_rgb (&s->in, width, height, s->params.deep);
+  init_rgb (&s->out, SCALE * width, SCALE * height, s->params.deep);
   if (in)
     s->in = *in;
   if (out)
     s->out = *out;
+  g_assert (s->in.deep == s->params.deep && s->out.deep == s->params.deep);
   for (i = 0; i < s->n_slots; i++) {
     g_assert (s->slots[i].state == IDLE);
     slot_clear (&s->slots[i]);

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <string.h>
+
 #include "dloralcaps.h"
 
 /* --- Sides --------------------------------------------------------------- */
@@ -132,7 +134,7 @@ GST_START_TEST (test_transform)
   s = gst_caps_get_structure (out, 1);
   fail_if (gst_structure_has_field (s, "colorimetry"));
   fail_unless_equals_int (gst_value_list_get_size (gst_structure_get_value (s,
-              "format")), 15);
+              "format")), 23);
   fail_unless (gst_structure_has_field (s, "pixel-aspect-ratio"));
   fail_unless (gst_structure_has_field (s, "framerate"));
   gst_caps_unref (out);
@@ -190,7 +192,7 @@ GST_START_TEST (test_transform_memory)
   GstCaps *in = gst_caps_from_string ("video/x-raw(memory:CUDAMemory), "
       "format=NV12, width=320, height=240");
   GstCaps *out = dloral_caps_transform (in, GST_PAD_SINK, NULL);
-  GstCaps *wanted = gst_caps_from_string ("video/x-raw, format=YUY2");
+  GstCaps *wanted = gst_caps_from_string ("video/x-raw, format=GRAY8");
 
   fail_unless_equals_int (gst_caps_get_size (out), 3);
   fail_unless (is_cuda (out, 0) && is_cuda (out, 1) && !is_cuda (out, 2));
@@ -260,6 +262,9 @@ typedef struct
   const gchar *out;             /* what leaves; "": refused */
 } ChoiceCase;
 
+#define HDR "mastering-display-info=(string)35400:14600:8500:39850:6550:2300:" \
+    "15635:16450:10000000:1, content-light-level=(string)1000:400"
+
 static const ChoiceCase choices[] = {
   /* Size: four times, what is asked for, the shape kept. */
   {"format=RGB, width=33, height=17", "video/x-raw",
@@ -290,11 +295,16 @@ static const ChoiceCase choices[] = {
       "format=RGB"},
   {"format=RGB, width=32, height=16", "video/x-raw, format={ I420, YUY2 }",
       "format=YUY2"},
+  {"format=I422_10LE, width=32, height=16",
+      "video/x-raw, format={ Y42B, I420_10LE, Y444_10LE }",
+      "format=Y444_10LE"},
+  {"format=GRAY16_LE, width=32, height=16",
+      "video/x-raw, format={ I420, GRAY8, GRAY16_LE }", "format=GRAY16_LE"},
   {"format=P010_10LE, width=32, height=16",
       "video/x-raw, format={ I420, NV12, P010_10LE }", "format=P010_10LE"},
   {"format=NV12, width=32, height=16",
       "video/x-raw, format={ P010_10LE, I420 }", "format=I420"},
-  {"format=RGB, width=32, height=16", "video/x-raw, format=Y444", ""},
+  {"format=RGB, width=32, height=16", "video/x-raw, format=Y41B", ""},
   /* Colours: the input's, said aloud. BT.601 stays BT.601 above 576 lines. */
   {"format=I420, width=720, height=480", "video/x-raw",
       "format=I420, width=2880, height=1920, colorimetry=bt601"},
@@ -313,11 +323,18 @@ static const ChoiceCase choices[] = {
       "video/x-raw, format=RGB", "format=RGB, colorimetry=1:1:5:1"},
   {"format=RGB, width=64, height=64", "video/x-raw, format=I420",
       "format=I420, colorimetry=2:4:7:1"},
+  /* So do those of high dynamic range, and what is said of it. */
+  {"format=P010_10LE, width=64, height=64, colorimetry=bt2100-pq, " HDR,
+      "video/x-raw", "format=P010_10LE, colorimetry=bt2100-pq, " HDR},
+  {"format=I420_10LE, width=64, height=64, colorimetry=bt2100-hlg, " HDR,
+      "video/x-raw, format={ NV12, P010_10LE }",
+      "format=P010_10LE, colorimetry=bt2100-hlg, " HDR},
+  {"format=P010_10LE, width=64, height=64, colorimetry=bt2100-pq, " HDR,
+      "video/x-raw, width=100, height=100",
+      "format=P010_10LE, width=100, colorimetry=bt2100-pq, " HDR},
   /* Shape and time pass. */
   {"format=RGB, width=32, height=16, pixel-aspect-ratio=64/45", "video/x-raw",
       "pixel-aspect-ratio=64/45, framerate=25/1"},
-  {"format=RGB, width=32, height=16, interlace-mode=interleaved",
-      "video/x-raw", ""},
   {"format=RGB, width=15, height=16", "video/x-raw", ""},
 };
 
@@ -364,6 +381,50 @@ GST_START_TEST (test_choices)
 
 GST_END_TEST;
 
+/* --- Fields --------------------------------------------------------------- */
+
+static const gchar *const interlaced[] = {
+  "video/x-raw, interlace-mode=interleaved", "video/x-raw, interlace-mode=mixed",
+  "video/x-raw, interlace-mode=fields",
+  "video/x-raw(format:Interlaced), interlace-mode=alternate",
+};
+
+/* Counts warnings that tell what to do. */
+static void
+count_advice (GstDebugCategory * category, GstDebugLevel level,
+    const gchar * file, const gchar * function, gint line, GObject * object,
+    GstDebugMessage * message, gpointer count)
+{
+  if (level == GST_LEVEL_WARNING
+      && strstr (gst_debug_message_get (message), "\"deinterlace\""))
+    g_atomic_int_inc ((gint *) count);
+}
+
+/* Refused, and the log says what to do. */
+GST_START_TEST (test_interlaced)
+{
+  gchar *text = g_strconcat (interlaced[__i__], ", format=I420, width=64, "
+      "height=48, framerate=25/1", NULL);
+  gint count = 0;
+  GstHarness *h;
+
+  harness_setup ();
+  gst_debug_set_threshold_for_name ("dloral", GST_LEVEL_WARNING);
+  gst_debug_add_log_function (count_advice, &count, NULL);
+  h = harness_new (NULL, NULL);
+  gst_harness_set_sink_caps_str (h, "video/x-raw");
+  gst_harness_set_src_caps_str (h, text);
+  fail_unless_equals_int (gst_harness_push (h, gst_buffer_new ()),
+      GST_FLOW_NOT_NEGOTIATED);
+  fail_unless (g_atomic_int_get (&count) > 0);
+  harness_end (h);
+  gst_debug_remove_log_function (count_advice);
+  gst_debug_unset_threshold_for_name ("dloral");
+  g_free (text);
+}
+
+GST_END_TEST;
+
 /* Upstream may bring anything between the size downstream wants and a quarter
  * of it. */
 GST_START_TEST (test_query_upstream)
@@ -406,6 +467,7 @@ caps_suite (void)
   tcase_add_loop_test (tc, test_fixate_memory, 0, G_N_ELEMENTS (memories));
 #endif
   tcase_add_loop_test (tc, test_choices, 0, G_N_ELEMENTS (choices));
+  tcase_add_loop_test (tc, test_interlaced, 0, G_N_ELEMENTS (interlaced));
   tcase_add_test (tc, test_query_upstream);
   return s;
 }

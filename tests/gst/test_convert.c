@@ -1,4 +1,5 @@
-/* Colours there and back, to the level: against formulas in double precision.
+/* Colours there and back, to the level: against formulas in double precision, and
+ * against GStreamer's converter.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -24,34 +25,47 @@ static const struct
 
 /* The frame's format, with the colours of matrix i. */
 static DloralVideoFormat
-describe (const GstVideoFrame * frame, guint i)
+describe_of (const GstVideoFrame * frame, guint i, gboolean deep)
 {
   GstVideoInfo info = frame->info;
   DloralVideoFormat format;
 
   fail_unless (gst_video_colorimetry_from_string (&info.colorimetry,
           matrices[i].colorimetry));
-  dloral_convert_describe (&info, &format);
+  dloral_convert_describe (&info, deep, &format);
   return format;
+}
+
+static DloralVideoFormat
+describe (const GstVideoFrame * frame, guint i)
+{
+  return describe_of (frame, i, FALSE);
+}
+
+/* Bytes of a picture's row. */
+static gsize
+get_stride (const DloralVideoFormat * format)
+{
+  return (format->deep ? 6 : 3) * (gsize) format->width;
 }
 
 static void
 pack (const DloralVideoFormat * format, GstVideoFrame * frame,
-    const guint8 * rgb)
+    gconstpointer rgb)
 {
   gpointer scratch = g_malloc (dloral_video_get_scratch_size (format));
 
-  dloral_video_pack (format, rgb, 3 * format->width, frame->data[0], 0,
+  dloral_video_pack (format, rgb, get_stride (format), frame->data[0], 0,
       format->height, scratch);
   g_free (scratch);
 }
 
 static void
-unpack (const DloralVideoFormat * format, GstVideoFrame * frame, guint8 * rgb)
+unpack (const DloralVideoFormat * format, GstVideoFrame * frame, gpointer rgb)
 {
   gpointer scratch = g_malloc (dloral_video_get_scratch_size (format));
 
-  dloral_video_unpack (format, frame->data[0], rgb, 3 * format->width, 0,
+  dloral_video_unpack (format, frame->data[0], rgb, get_stride (format), 0,
       format->height, scratch);
   g_free (scratch);
 }
@@ -83,12 +97,14 @@ map_new_frame (GstVideoFrame * frame, GstVideoFormat format, gint width,
   gst_buffer_unref (buffer);    /* the frame keeps one */
 }
 
-static guint8
+static guint
 get_sample (GstVideoFrame * frame, gint c, gint x, gint y)
 {
-  return ((guint8 *) GST_VIDEO_FRAME_COMP_DATA (frame, c))
-      [y * GST_VIDEO_FRAME_COMP_STRIDE (frame, c)
-      + x * GST_VIDEO_FRAME_COMP_PSTRIDE (frame, c)];
+  const guint8 *p = (guint8 *) GST_VIDEO_FRAME_COMP_DATA (frame, c)
+      + y * GST_VIDEO_FRAME_COMP_STRIDE (frame, c)
+      + x * GST_VIDEO_FRAME_COMP_PSTRIDE (frame, c);
+
+  return GST_VIDEO_FRAME_COMP_DEPTH (frame, c) > 8 ? GST_READ_UINT16_LE (p) : *p;
 }
 
 /* Flat colours: every sample is the nearest level, and comes back within the
@@ -148,6 +164,159 @@ GST_START_TEST (test_grey)
     fail_unless (ABS (back[0] - level) <= 1);
   }
   gst_video_frame_unmap (&frame);
+}
+
+GST_END_TEST;
+
+/* --- 10 bits -------------------------------------------------------------- */
+
+/* One pixel of RGB of 16 bits as Y, U, V of 10, not rounded. */
+static void
+to_deep_yuv (guint i, const guint16 * rgb, gdouble * yuv)
+{
+  gdouble kr = matrices[i].kr, kb = matrices[i].kb;
+  gdouble r = rgb[0] / 65535.0, g = rgb[1] / 65535.0, b = rgb[2] / 65535.0;
+  gdouble y = kr * r + (1 - kr - kb) * g + kb * b;
+  gboolean limited = matrices[i].limited;
+
+  yuv[0] = limited ? 64 + y * 876 : y * 1023;
+  yuv[1] = 512 + (b - y) / (2 - 2 * kb) * (limited ? 896 : 1023);
+  yuv[2] = 512 + (r - y) / (2 - 2 * kr) * (limited ? 896 : 1023);
+}
+
+/* Every sample is the nearest level of 10 bits, and comes back within the two
+ * roundings, which are of such levels: 75 of 16 bits. */
+GST_START_TEST (test_deep_matrix)
+{
+  const gint step = 65535 / 17;
+  GstVideoFrame frame;
+  DloralVideoFormat format;
+  guint16 rgb[3], back[3];
+  gint r, g, b, i;
+
+  map_new_frame (&frame, GST_VIDEO_FORMAT_Y444_10LE, 1, 1,
+      GST_VIDEO_CHROMA_SITE_UNKNOWN);
+  format = describe_of (&frame, __i__, TRUE);
+  for (r = 0; r <= 65535; r += step) {
+    for (g = 0; g <= 65535; g += step) {
+      for (b = 0; b <= 65535; b += step) {
+        gdouble yuv[3];
+
+        memcpy (rgb, (guint16[]) { r, g, b }, sizeof rgb);
+        to_deep_yuv (__i__, rgb, yuv);
+        pack (&format, &frame, rgb);
+        unpack (&format, &frame, back);
+        for (i = 0; i < 3; i++) {
+          fail_unless (fabs (get_sample (&frame, i, 0, 0)
+                  - CLAMP (yuv[i], 0, 1023)) <= 0.53);
+          fail_unless (ABS (back[i] - rgb[i]) <= 150);
+        }
+      }
+    }
+  }
+  gst_video_frame_unmap (&frame);
+}
+
+GST_END_TEST;
+
+/* --- GStreamer's converter ------------------------------------------------- */
+
+static const GstVideoFormat peers[] = {
+  GST_VIDEO_FORMAT_NV21, GST_VIDEO_FORMAT_UYVY, GST_VIDEO_FORMAT_Y42B,
+  GST_VIDEO_FORMAT_Y444, GST_VIDEO_FORMAT_P010_10LE,
+  GST_VIDEO_FORMAT_I420_10LE, GST_VIDEO_FORMAT_I422_10LE,
+  GST_VIDEO_FORMAT_Y444_10LE, GST_VIDEO_FORMAT_GRAY16_LE,
+};
+
+#define PEER_WIDTH 34
+#define PEER_HEIGHT 18
+
+/* Grey of all levels, tinted a little and everywhere the same, so that nothing
+ * depends on where chroma lies. */
+static void
+fill_tinted (GstVideoFrame * argb, gboolean grey)
+{
+  gint x, y;
+
+  for (y = 0; y < PEER_HEIGHT; y++) {
+    guint16 *row = (guint16 *) ((guint8 *) argb->data[0]
+        + y * argb->info.stride[0]);
+
+    for (x = 0; x < PEER_WIDTH; x++) {
+      gint level = 6000 + (y * PEER_WIDTH + x) * 7919 % 52000;
+
+      row[4 * x] = 65535;
+      row[4 * x + 1] = level + (grey ? 0 : 5000);
+      row[4 * x + 2] = level;
+      row[4 * x + 3] = level - (grey ? 0 : 4000);
+    }
+  }
+}
+
+static void
+convert (GstVideoFrame * from, GstVideoFrame * to)
+{
+  GstVideoConverter *converter = gst_video_converter_new (&from->info,
+      &to->info, gst_structure_new ("convert",
+          GST_VIDEO_CONVERTER_OPT_DITHER_METHOD,
+          GST_TYPE_VIDEO_DITHER_METHOD, GST_VIDEO_DITHER_NONE, NULL));
+
+  gst_video_converter_frame (converter, from, to);
+  gst_video_converter_free (converter);
+}
+
+/* The largest difference of a picture of 16 bits from ARGB64. */
+static gint
+compare_picture (const guint16 * rgb, const GstVideoFrame * argb)
+{
+  gint x, y, c, worst = 0;
+
+  for (y = 0; y < PEER_HEIGHT; y++) {
+    const guint16 *row = (guint16 *) ((guint8 *) argb->data[0]
+        + y * argb->info.stride[0]);
+
+    for (x = 0; x < PEER_WIDTH; x++)
+      for (c = 0; c < 3; c++)
+        worst = MAX (worst, ABS (rgb[3 * (y * PEER_WIDTH + x) + c]
+                - row[4 * x + 1 + c]));
+  }
+  return worst;
+}
+
+/* What it makes of a picture we take for the same, and what we make of the same
+ * picture it takes for that, within a few levels of the format: it cuts off what
+ * we round. */
+GST_START_TEST (test_peer)
+{
+  GstVideoFormat format = peers[__i__];
+  guint16 *rgb = g_new (guint16, PEER_WIDTH * PEER_HEIGHT * 3);
+  GstVideoFrame argb, frame, back;
+  DloralVideoFormat described;
+  gint i, level;
+
+  map_new_frame (&argb, GST_VIDEO_FORMAT_ARGB64_LE, PEER_WIDTH, PEER_HEIGHT, 0);
+  map_new_frame (&back, GST_VIDEO_FORMAT_ARGB64_LE, PEER_WIDTH, PEER_HEIGHT, 0);
+  map_new_frame (&frame, format, PEER_WIDTH, PEER_HEIGHT,
+      GST_VIDEO_CHROMA_SITE_MPEG2);
+  dloral_convert_describe (&frame.info, TRUE, &described);
+  level = 65536 >> GST_VIDEO_FRAME_COMP_DEPTH (&frame, 0);
+  fill_tinted (&argb, GST_VIDEO_INFO_IS_GRAY (&frame.info));
+
+  convert (&argb, &frame);
+  unpack (&described, &frame, rgb);
+  convert (&frame, &back);
+  fail_unless (compare_picture (rgb, &back) <= 60 + 3 * level / 2);
+  for (i = 0; i < PEER_WIDTH * PEER_HEIGHT; i++)
+    memcpy (rgb + 3 * i, (guint16 *) ((guint8 *) argb.data[0]
+            + i / PEER_WIDTH * argb.info.stride[0]) + 4 * (i % PEER_WIDTH) + 1,
+        6);
+  pack (&described, &frame, rgb);
+  convert (&frame, &back);
+  fail_unless (compare_picture (rgb, &back) <= 60 + 3 * level);
+  gst_video_frame_unmap (&argb);
+  gst_video_frame_unmap (&back);
+  gst_video_frame_unmap (&frame);
+  g_free (rgb);
 }
 
 GST_END_TEST;
@@ -246,8 +415,8 @@ GST_START_TEST (test_limited_rgb)
   in = frame.info;
   out = large.info;
   in.colorimetry.range = out.colorimetry.range = GST_VIDEO_COLOR_RANGE_16_235;
-  dloral_convert_describe (&in, &small_format);
-  dloral_convert_describe (&out, &large_format);
+  dloral_convert_describe (&in, FALSE, &small_format);
+  dloral_convert_describe (&out, FALSE, &large_format);
   for (level = 16; level <= 235; level++) {
     memset (frame.data[0], level, in.size);
     unpack (&small_format, &frame, rgb);
@@ -271,6 +440,8 @@ convert_suite (void)
   suite_add_tcase (s, tc);
   tcase_add_loop_test (tc, test_matrix, 0, G_N_ELEMENTS (matrices));
   tcase_add_loop_test (tc, test_grey, 0, G_N_ELEMENTS (matrices));
+  tcase_add_loop_test (tc, test_deep_matrix, 0, G_N_ELEMENTS (matrices));
+  tcase_add_loop_test (tc, test_peer, 0, G_N_ELEMENTS (peers));
   tcase_add_loop_test (tc, test_siting, 0, G_N_ELEMENTS (sites));
   tcase_add_loop_test (tc, test_tiny, 0, 4 * G_N_ELEMENTS (sites));
   tcase_add_test (tc, test_limited_rgb);

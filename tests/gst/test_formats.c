@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const gchar *const formats[] = {
-  "I420", "NV12", "P010_10LE", "YUY2", "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA",
-  "BGRA", "ARGB", "ABGR", "GRAY8",
+  "I420", "NV12", "NV21", "YUY2", "UYVY", "Y42B", "Y444", "P010_10LE", "I420_10LE",
+  "I422_10LE", "Y444_10LE", "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA", "BGRA",
+  "ARGB", "ABGR", "GRAY8", "GRAY16_LE",
 };
 
 static const struct
@@ -248,6 +249,128 @@ GST_START_TEST (test_registration)
 
 GST_END_TEST;
 
+/* --- More than 8 bits ---------------------------------------------------- */
+
+static const gchar *const deep_formats[] = {
+  "P010_10LE", "I420_10LE", "I422_10LE", "Y444_10LE", "GRAY16_LE",
+};
+
+/* P010's V is said to be one byte after U; it is two. */
+static guint8 *
+get_sample (GstVideoFrame * frame, gint c, gint x, gint y)
+{
+  return (guint8 *) GST_VIDEO_FRAME_COMP_DATA (frame, c)
+      + GST_VIDEO_FRAME_COMP_POFFSET (frame, c) % 2
+      + y * GST_VIDEO_FRAME_COMP_STRIDE (frame, c)
+      + x * GST_VIDEO_FRAME_COMP_PSTRIDE (frame, c);
+}
+
+/* One level everywhere; no colour. */
+static GstBuffer *
+make_level (const GstVideoInfo * info, guint level)
+{
+  GstBuffer *buffer = gst_buffer_new_allocate (NULL, info->size, NULL);
+  GstVideoFrame frame;
+  guint c, shift = info->finfo->shift[0];
+  gint x, y;
+
+  fail_unless (gst_video_frame_map (&frame, info, buffer, GST_MAP_WRITE));
+  for (c = 0; c < GST_VIDEO_INFO_N_COMPONENTS (info); c++)
+    for (y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&frame, c); y++)
+      for (x = 0; x < GST_VIDEO_FRAME_COMP_WIDTH (&frame, c); x++)
+        GST_WRITE_UINT16_LE (get_sample (&frame, c, x, y),
+            (c == 0 ? level : 512) << shift);
+  gst_video_frame_unmap (&frame);
+  return buffer;
+}
+
+/* Every sample is the level, and all bits below it are 0. */
+static void
+expect_level (GstBuffer * buffer, GstCaps * caps, guint level)
+{
+  GstVideoInfo info;
+  GstVideoFrame frame;
+  guint c, shift;
+  gint x, y;
+
+  fail_unless (gst_video_info_from_caps (&info, caps));
+  fail_unless (gst_video_frame_map (&frame, &info, buffer, GST_MAP_READ));
+  shift = info.finfo->shift[0];
+  for (c = 0; c < GST_VIDEO_INFO_N_COMPONENTS (&info); c++)
+    for (y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&frame, c); y++)
+      for (x = 0; x < GST_VIDEO_FRAME_COMP_WIDTH (&frame, c); x++)
+        fail_unless_equals_int (GST_READ_UINT16_LE (get_sample (&frame, c, x,
+                    y)), (c == 0 ? level : 512) << shift);
+  gst_video_frame_unmap (&frame);
+}
+
+/* Levels that 8 bits do not have come through, whatever the size. */
+GST_START_TEST (test_deep)
+{
+  static const gchar *const sizes[] = {
+    "video/x-raw", "video/x-raw, width=77, height=41",
+    "video/x-raw, width=32, height=18",
+  };
+  const gchar *format = deep_formats[__i__ / G_N_ELEMENTS (sizes)];
+  gchar *text = make_caps (format, 32, 18);
+  GstVideoInfo info = make_info (format, 32, 18);
+  gboolean grey = GST_VIDEO_INFO_IS_GRAY (&info);
+  guint level;
+
+  harness_setup ();
+  for (level = grey ? 40001 : 601; level % 8 != 0; level++) {
+    GstHarness *h = harness_new (NULL, NULL);
+    GstBuffer *out;
+    GstCaps *caps;
+
+    gst_harness_set_sink_caps_str (h, sizes[__i__ % G_N_ELEMENTS (sizes)]);
+    gst_harness_set_src_caps_str (h, text);
+    fail_unless_equals_int (gst_harness_push (h, make_level (&info, level)),
+        GST_FLOW_OK);
+    out = gst_harness_pull (h);
+    caps = harness_get_out_caps (h);
+    expect_level (out, caps, level);
+    gst_caps_unref (caps);
+    gst_buffer_unref (out);
+    harness_end (h);
+  }
+  g_free (text);
+}
+
+GST_END_TEST;
+
+/* From 8 bits to 10 and back, while the stream plays. */
+GST_START_TEST (test_depth_changes)
+{
+  static const gchar *const order[] = { "I420", "P010_10LE", "I420" };
+  GstHarness *h;
+  guint i;
+
+  harness_setup ();
+  h = harness_new (NULL, NULL);
+  gst_harness_set_sink_caps_str (h, "video/x-raw");
+  for (i = 0; i < G_N_ELEMENTS (order); i++) {
+    gchar *text = make_caps (order[i], 32, 18);
+    GstVideoInfo info = make_info (order[i], 32, 18);
+    GstBuffer *out;
+    GstCaps *caps;
+
+    gst_harness_set_src_caps_str (h, text);
+    fail_unless_equals_int (gst_harness_push (h, make_bars (&info)),
+        GST_FLOW_OK);
+    out = gst_harness_pull (h);
+    caps = harness_get_out_caps (h);
+    expect_bars (out, caps, count_bars (32), get_tolerance (order[i]));
+    gst_caps_unref (caps);
+    gst_buffer_unref (out);
+    g_free (text);
+  }
+  fail_unless_equals_int (fake_engine.streams_made, 3);
+  harness_end (h);
+}
+
+GST_END_TEST;
+
 /* --- Colorimetry --------------------------------------------------------- */
 
 /* YUV values come back as they were, whatever they are said to mean. */
@@ -458,8 +581,10 @@ formats_suite (void)
   suite_add_tcase (s, tc);
   tcase_add_loop_test (tc, test_format, 0, n * G_N_ELEMENTS (sizes));
   tcase_add_loop_test (tc, test_other_size, 0, n * 4);
-  tcase_add_loop_test (tc, test_conversion, 0, n - 1);       /* not grey */
+  tcase_add_loop_test (tc, test_conversion, 0, n - 2);       /* not grey */
   tcase_add_test (tc, test_registration);
+  tcase_add_loop_test (tc, test_deep, 0, 3 * G_N_ELEMENTS (deep_formats));
+  tcase_add_test (tc, test_depth_changes);
   tcase_add_loop_test (tc, test_colorimetry, 0, 6);
   tcase_add_loop_test (tc, test_alpha, 0, 4 * G_N_ELEMENTS (alpha_peers));
   tcase_add_loop_test (tc, test_opaque, 0, 16);

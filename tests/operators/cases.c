@@ -51,6 +51,13 @@ pick_dtype (const DloralCase * c, GRand * rand)
   return pick (rand, 0, 2) ? c->graph->act_dtype : DLORAL_F32;
 }
 
+/* Of pictures. */
+static DloralDtype
+pick_picture (GRand * rand)
+{
+  return g_rand_boolean (rand) ? DLORAL_U16 : DLORAL_U8;
+}
+
 static void
 add_src (DloralCase * c, DloralOp * op, int h, int w, int channels,
     DloralDtype dtype)
@@ -438,13 +445,22 @@ static const Layout layouts[] = {
   {DLORAL_VIDEO_YUV, 10, 6, 1, 1, 2, {{0, 0}, {1, 0}, {1, 2}}, {2, 4}, 4, -1},
   {DLORAL_VIDEO_YUV, 10, 0, 1, 1, 3, {{0, 0}, {1, 0}, {2, 0}}, {2, 2, 2}, 2,
       -1},
-  /* GRAY8 */
+  /* I422_10LE, Y444_10LE */
+  {DLORAL_VIDEO_YUV, 10, 0, 1, 0, 3, {{0, 0}, {1, 0}, {2, 0}}, {2, 2, 2}, 2,
+      -1},
+  {DLORAL_VIDEO_YUV, 10, 0, 0, 0, 3, {{0, 0}, {1, 0}, {2, 0}}, {2, 2, 2}, 2,
+      -1},
+  /* GRAY8, GRAY16_LE */
   {DLORAL_VIDEO_GREY, 8, 0, 0, 0, 1, {{0, 0}}, {1}, 0, -1},
+  {DLORAL_VIDEO_GREY, 16, 0, 0, 0, 1, {{0, 0}}, {2}, 0, -1},
   /* RGB, BGR, RGBx, xBGR */
   {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 0}, {0, 1}, {0, 2}}, {3}, 3, -1},
   {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 2}, {0, 1}, {0, 0}}, {3}, 3, -1},
   {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 0}, {0, 1}, {0, 2}}, {4}, 4, 3},
   {DLORAL_VIDEO_RGB, 8, 0, 0, 0, 1, {{0, 3}, {0, 2}, {0, 1}}, {4}, 4, 0},
+  /* RGB of 16 bits, ARGB64_LE */
+  {DLORAL_VIDEO_RGB, 16, 0, 0, 0, 1, {{0, 0}, {0, 2}, {0, 4}}, {6}, 6, -1},
+  {DLORAL_VIDEO_RGB, 16, 0, 0, 0, 1, {{0, 2}, {0, 4}, {0, 6}}, {8}, 8, 0},
 };
 
 static void
@@ -486,6 +502,7 @@ pick_format (DloralVideoFormat * f, GRand * rand, int h, int w)
     .limited = g_rand_boolean (rand),.depth = l->depth,.shift = l->shift,
     .w_sub = l->w_sub,.h_sub = l->h_sub,.h_cosited = g_rand_boolean (rand),
     .v_cosited = g_rand_boolean (rand),.kr = k[0],.kb = k[1],
+    .deep = l->depth > 8 || pick_picture (rand) == DLORAL_U16,
   };
   lay_out (f, l, rand);
   dloral_video_format_init_matrix (f);
@@ -498,7 +515,7 @@ build_unpack (DloralCase * c, DloralOp * op, GRand * rand)
 
   pick_format (&op->u.video.format, rand, h, w);
   add_src (c, op, 1, 1, op->u.video.format.size, DLORAL_U8);
-  set_dst (c, op, h, w, 3, DLORAL_U8);
+  set_dst (c, op, h, w, 3, op->u.video.format.deep ? DLORAL_U16 : DLORAL_U8);
 }
 
 /* The picture may be larger than the frame. */
@@ -509,7 +526,8 @@ build_pack (DloralCase * c, DloralOp * op, GRand * rand)
 
   pick_format (&op->u.video.format, rand, h, w);
   add_src (c, op, h + pick_of (rand, 3, 0, 0, 5),
-      w + pick_of (rand, 3, 0, 0, 7), 3, DLORAL_U8);
+      w + pick_of (rand, 3, 0, 0, 7), 3,
+      op->u.video.format.deep ? DLORAL_U16 : DLORAL_U8);
   set_dst (c, op, 1, 1, op->u.video.format.size + pick_of (rand, 2, 0, 37),
       DLORAL_U8);
 }
@@ -521,11 +539,12 @@ build_upsample (DloralCase * c, DloralOp * op, GRand * rand)
 {
   int h = pick_side (rand), w = pick_side (rand);
   int scale = pick_of (rand, 6, 4, 4, 4, 1, 2, 3);
+  DloralDtype picture = pick_picture (rand);
 
   op->u.upsample.scale = scale;
-  add_src (c, op, h, w, 3, DLORAL_U8);
+  add_src (c, op, h, w, 3, picture);
   set_dst (c, op, h * scale + pick_of (rand, 3, 0, 0, 5),
-      w * scale + pick_of (rand, 3, 0, 0, 7), 3, DLORAL_U8);
+      w * scale + pick_of (rand, 3, 0, 0, 7), 3, picture);
 }
 
 static void
@@ -535,7 +554,7 @@ build_shrink (DloralCase * c, DloralOp * op, GRand * rand)
   int h = pick (rand, 1, 9), w = pick (rand, 1, 12);
 
   op->u.shrink.factor = factor;
-  add_src (c, op, h * factor, w * factor, 3, DLORAL_U8);
+  add_src (c, op, h * factor, w * factor, 3, pick_picture (rand));
   set_dst (c, op, h, w, 3, DLORAL_F32);
 }
 
@@ -546,7 +565,7 @@ build_from_picture (DloralCase * c, DloralOp * op, GRand * rand)
   int h = pick (rand, 1, 20), w = pick (rand, 1, 40);
 
   op->u.from_picture.patch = patch;
-  add_src (c, op, h * patch, w * patch, 3, DLORAL_U8);
+  add_src (c, op, h * patch, w * patch, 3, pick_picture (rand));
   set_dst (c, op, h, w, patch * patch * 3, pick_dtype (c, rand));
 }
 
@@ -556,6 +575,7 @@ build_to_picture (DloralCase * c, DloralOp * op, GRand * rand)
 {
   int patch = pick_of (rand, 5, 1, 2, 3, 4, 8);
   int h = pick (rand, 1, 20), w = pick (rand, 1, 40);
+  DloralDtype picture = pick_picture (rand);
 
   op->u.to_picture.patch = patch;
   op->u.to_picture.lq_residual = pick (rand, 0, 1);
@@ -566,8 +586,8 @@ build_to_picture (DloralCase * c, DloralOp * op, GRand * rand)
   add_src (c, op, h, w, patch * patch * 3, pick_dtype (c, rand));
   c->scale[0] = 0.5;
   c->offset[0] = 0.2;
-  add_src (c, op, h * patch, w * patch, 3, DLORAL_U8);
-  set_dst (c, op, h * patch, w * patch, 3, DLORAL_U8);
+  add_src (c, op, h * patch, w * patch, 3, picture);
+  set_dst (c, op, h * patch, w * patch, 3, picture);
   op->u.to_picture.finite = dloral_graph_bind (c->graph, 1, 1, 1, DLORAL_U8);
 }
 
@@ -582,25 +602,25 @@ build_abs_max (DloralCase * c, DloralOp * op, GRand * rand)
 
 /* bf16 keeps 8 bits: rounding a value once costs up to 0.002 of it. */
 const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
-  {DLORAL_OP_CONV, build_conv, 60, FALSE, 1e-5, 0.01},
-  {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03},
-  {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01},
-  {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01},
-  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.03},
-  {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0},
-  {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005},
-  {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0},
-  {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005},
-  {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0},
-  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6},
-  {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0},
-  {DLORAL_OP_UNPACK, build_unpack, 60, FALSE, 0.01, 0.01},
-  {DLORAL_OP_PACK, build_pack, 60, FALSE, 0.01, 0.01},
-  {DLORAL_OP_UPSAMPLE, build_upsample, 30, TRUE, 0, 0},
-  {DLORAL_OP_SHRINK, build_shrink, 20, TRUE, 1e-6, 0},
-  {DLORAL_OP_FROM_PICTURE, build_from_picture, 20, TRUE, 1e-6, 0.005},
-  {DLORAL_OP_TO_PICTURE, build_to_picture, 40, TRUE, 1e-3, 1e-3},
-  {DLORAL_OP_ABS_MAX, build_abs_max, 30, FALSE, 0, 0},
+  {DLORAL_OP_CONV, build_conv, 60, FALSE, 1e-5, 0.01, 0},
+  {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03, 0},
+  {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01, 0},
+  {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01, 0},
+  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.03, 0},
+  {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0, 0},
+  {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005, 0},
+  {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0, 0},
+  {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005, 0},
+  {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0, 0},
+  {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6, 0},
+  {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0, 0},
+  {DLORAL_OP_UNPACK, build_unpack, 120, FALSE, 0.01, 0.01, 0.03},
+  {DLORAL_OP_PACK, build_pack, 120, FALSE, 0.01, 0.01, 0.03},
+  {DLORAL_OP_UPSAMPLE, build_upsample, 50, TRUE, 0, 0, 0},
+  {DLORAL_OP_SHRINK, build_shrink, 40, TRUE, 1e-6, 0, 0},
+  {DLORAL_OP_FROM_PICTURE, build_from_picture, 40, TRUE, 1e-6, 0.005, 0},
+  {DLORAL_OP_TO_PICTURE, build_to_picture, 80, TRUE, 1e-3, 1e-3, 0.1},
+  {DLORAL_OP_ABS_MAX, build_abs_max, 30, FALSE, 0, 0, 0},
 };
 
 /* --- products in fp8 ------------------------------------------------------ */
@@ -655,8 +675,8 @@ build_fp8_linear (DloralCase * c, DloralOp * op, GRand * rand)
 
 /* The reference rounds operands as the backend does, so errors are bf16's. */
 const DloralCaseKind dloral_fp8_case_kinds[] = {
-  {DLORAL_OP_CONV, build_fp8_conv, 30, FALSE, 0, 0.01},
-  {DLORAL_OP_LINEAR, build_fp8_linear, 30, FALSE, 0, 0.01},
+  {DLORAL_OP_CONV, build_fp8_conv, 30, FALSE, 0, 0.01, 0},
+  {DLORAL_OP_LINEAR, build_fp8_linear, 30, FALSE, 0, 0.01, 0},
 };
 
 /* --- typical operators of the default model, 320×180 → 1280×720 ----------- */
@@ -982,7 +1002,10 @@ dloral_case_clear (DloralCase * c)
 static void
 describe_tensor (GString * text, const DloralTensor * t)
 {
-  static const char *const names[] = { "u8", "f32", "f16", "bf16" };
+  static const char *const names[] = {
+    [DLORAL_U8] = "u8", [DLORAL_F32] = "f32", [DLORAL_F16] = "f16",
+    [DLORAL_BF16] = "bf16", [DLORAL_U16] = "u16"
+  };
 
   g_string_append_printf (text, " %d×%d×%d %s", t->h, t->w, t->c,
       names[t->dtype]);

@@ -14,7 +14,7 @@ typedef struct
 {
   DloralGraph *graph;
   const DloralOp *op;
-  /* How to fill float sources: scale × normal noise + offset. Bytes are
+  /* How to fill float sources: scale × normal noise + offset. Whole numbers are
    * uniform. */
   float scale[DLORAL_MAX_SRC], offset[DLORAL_MAX_SRC];
 } DloralCase;
@@ -27,9 +27,10 @@ typedef struct
   int count;                    /* random cases to try */
   gboolean kernels;             /* ours, so there is one for every CPU level */
   /* Largest error, as a share of the value and of the result's root mean
-   * square together, where all tensors are f32 and otherwise. Bytes: share of
-   * samples that may be one level off. */
-  double bound_f32, bound_half;
+   * square together, where all float tensors are f32 and otherwise. Whole
+   * numbers: share of samples that may be one level off, with u16 among them the
+   * third one. */
+  double bound_f32, bound_half, bound_u16;
 } DloralCaseKind;
 
 extern const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS];

@@ -91,6 +91,8 @@ element_get (gconstpointer data, gsize i, DloralDtype dtype)
 
   if (dtype == DLORAL_U8)
     return ((const guint8 *) data)[i];
+  if (dtype == DLORAL_U16)
+    return ((const guint16 *) data)[i];
   if (dtype == DLORAL_F32)
     return ((const float *) data)[i];
   if (dtype == DLORAL_F16)
@@ -124,6 +126,10 @@ fill_source (gpointer data, const DloralTensor * t, GRand * rand, float scale,
 
     if (t->dtype == DLORAL_U8) {
       ((guint8 *) data)[i] = g_rand_int (rand);
+      continue;
+    }
+    if (t->dtype == DLORAL_U16) {
+      ((guint16 *) data)[i] = g_rand_int (rand);
       continue;
     }
     for (int k = 0; k < 12; k++)

@@ -471,6 +471,13 @@ retrieval (const DloralOp * op, const double *const *src, double *dst)
 
 /* --- pictures ------------------------------------------------------------- */
 
+/* White. */
+static double
+get_max (const DloralTensor * picture)
+{
+  return picture->dtype == DLORAL_U16 ? 65535 : 255;
+}
+
 /* Keys' cubic with parameter a. */
 static double
 cubic (double x, double a)
@@ -483,9 +490,10 @@ cubic (double x, double a)
 
 /* Output i of a line of n values, `step` apart, Pillow's way: weights outside
  * the line do not count, the rest are divided by their sum and rounded to 22
- * bits; the result is rounded to a byte. */
+ * bits; the result is rounded to a level. */
 static double
-upsample_value (const double *line, int n, int step, int i, int scale)
+upsample_value (const double *line, int n, int step, int i, int scale,
+    double max)
 {
   double center = (i + 0.5) / scale, sum = 0, total = 0;
 
@@ -494,7 +502,7 @@ upsample_value (const double *line, int n, int step, int i, int scale)
   for (int j = 0; j < n; j++)
     sum += line[(gsize) j * step]
         * round (cubic (j + 0.5 - center, -0.5) / total * (1 << 22));
-  return CLAMP (floor (sum / (1 << 22) + 0.5), 0, 255);
+  return CLAMP (floor (sum / (1 << 22) + 0.5), 0, max);
 }
 
 static void
@@ -508,12 +516,13 @@ upsample (const DloralOp * op, const double *const *src, double *dst)
     for (int x = 0; x < w; x++)
       for (int c = 0; c < 3; c++)
         wide[((gsize) y * w + x) * 3 + c] =
-            upsample_value (src[0] + at (s, y, 0, c), s->w, 3, x, scale);
+            upsample_value (src[0] + at (s, y, 0, c), s->w, 3, x, scale,
+            get_max (s));
   for (int y = 0; y < d->h; y++)
     for (int x = 0; x < d->w; x++)
       for (int c = 0; c < 3; c++)
         dst[at (d, y, x, c)] = upsample_value (wide + MIN (x, w - 1) * 3 + c,
-            s->h, w * 3, MIN (y, h - 1), scale);
+            s->h, w * 3, MIN (y, h - 1), scale, get_max (d));
   g_free (wide);
 }
 
@@ -530,7 +539,7 @@ shrink_value (const DloralTensor * t, const double *src, double y, double x,
       sum += cubic (y - sy, -0.75) * cubic (x - sx, -0.75)
           * src[at (t, CLAMP (sy, 0, t->h - 1), CLAMP (sx, 0, t->w - 1), c)];
     }
-  return sum / 127.5 - 1;
+  return 2 * sum / get_max (t) - 1;
 }
 
 static void
@@ -634,6 +643,7 @@ static void
 unpack (const DloralOp * op, const double *const *src, double *dst)
 {
   const DloralVideoFormat *f = &op->u.video.format;
+  double max = get_max (op->dst);
 
   for (int y = 0; y < f->height; y++)
     for (int x = 0; x < f->width; x++) {
@@ -646,7 +656,7 @@ unpack (const DloralOp * op, const double *const *src, double *dst)
       else
         unpack_pixel (f, src[0], y, x, rgb);
       for (int c = 0; c < 3; c++)
-        dst[at (op->dst, y, x, c)] = clamp_level (255 * rgb[c], 255);
+        dst[at (op->dst, y, x, c)] = clamp_level (max * rgb[c], max);
     }
 }
 
@@ -657,11 +667,12 @@ get_yuv (const DloralOp * op, const double *src, int y, int x, double *yuv)
   const DloralVideoFormat *f = &op->u.video.format;
   const double *rgb = src + at (op->src[0], CLAMP (y, 0, f->height - 1),
       CLAMP (x, 0, f->width - 1), 0);
+  double max = get_max (op->src[0]);
 
   yuv[0] = (f->kr * rgb[0] + (1 - f->kr - f->kb) * rgb[1] + f->kb * rgb[2])
-      / 255;
-  yuv[1] = (rgb[2] / 255 - yuv[0]) / (2 - 2 * f->kb);
-  yuv[2] = (rgb[0] / 255 - yuv[0]) / (2 - 2 * f->kr);
+      / max;
+  yuv[1] = (rgb[2] / max - yuv[0]) / (2 - 2 * f->kb);
+  yuv[2] = (rgb[0] / max - yuv[0]) / (2 - 2 * f->kr);
 }
 
 /* How much the pixel `away` from the first that a sample covers counts. */
@@ -728,10 +739,10 @@ pack (const DloralOp * op, const double *const *src, double *dst)
       for (int c = 0; c < 3; c++)
         set_sample (f, dst, c, y, x, clamp_level (get_black (f)
                 + get_range (f, FALSE) * src[0][at (op->src[0], y, x, c)]
-                / 255, 255));
-      if (f->opaque >= 0)
+                / get_max (op->src[0]), pow (2, f->depth) - 1));
+      for (int i = 0; f->opaque >= 0 && i < f->depth / 8; i++)
         dst[f->opaque + y * f->components[0].stride
-            + x * f->components[0].step] = 255;
+            + x * f->components[0].step + i] = 255;
     }
 }
 
@@ -754,7 +765,7 @@ from_picture (const DloralOp * op, const double *const *src, double *dst)
     for (int x = 0; x < s->w; x++)
       for (int c = 0; c < 3; c++)
         dst[patch_index (op->dst, op->u.from_picture.patch, y, x, c)] =
-            src[0][at (s, y, x, c)] / 127.5 - 1;
+            2 * src[0][at (s, y, x, c)] / get_max (s) - 1;
 }
 
 /* Mean and deviation of the visible part of one channel, on [0, 1]. */
@@ -842,15 +853,17 @@ wavelet (const DloralOp * op, double *x, double *lq)
   g_free (high);
 }
 
-/* x and lq on [0, 1]. Without a correction values are rounded to bytes; with
+/* x and lq on [0, 1]. Without a correction values are rounded to levels; with
  * one they are truncated, corrected and rounded. */
 static void
 correct (const DloralOp * op, double *x, double *lq)
 {
+  double max = get_max (op->dst);
+
   if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_NONE)
     return;
   for (gsize i = 0; i < length (op->dst); i++)
-    x[i] = floor (x[i] * 255) / 255;
+    x[i] = floor (x[i] * max) / max;
   if (op->u.to_picture.color_fix == DLORAL_COLOR_FIX_ADAIN)
     adain (op, x, lq);
   else
@@ -861,7 +874,7 @@ static void
 to_picture (const DloralOp * op, const double *const *src, double *dst)
 {
   const DloralTensor *d = op->dst;
-  double *lq = g_new (double, length (d));
+  double *lq = g_new (double, length (d)), max = get_max (d), half = max / 2;
 
   for (int y = 0; y < d->h; y++)
     for (int x = 0; x < d->w; x++)
@@ -871,14 +884,14 @@ to_picture (const DloralOp * op, const double *const *src, double *dst)
                 op->u.to_picture.patch, y, x, c)];
 
         if (op->u.to_picture.lq_residual)
-          value += src[1][i] / 127.5 - 1;
-        /* In the order that keeps whole bytes whole. */
-        dst[i] = CLAMP (value * 127.5 + 127.5, 0, 255) / 255;
-        lq[i] = src[1][i] / 255;
+          value += src[1][i] / half - 1;
+        /* In the order that keeps whole levels whole. */
+        dst[i] = CLAMP (value * half + half, 0, max) / max;
+        lq[i] = src[1][i] / max;
       }
   correct (op, dst, lq);
   for (gsize i = 0; i < length (d); i++)
-    dst[i] = floor (CLAMP (dst[i], 0, 1) * 255 + 0.5);
+    dst[i] = floor (CLAMP (dst[i], 0, 1) * max + 0.5);
   g_free (lq);
 }
 
