@@ -19,6 +19,10 @@
  * for it; frames of a live source do so for two seconds at most, and then leave
  * merely enlarged until it is there. When their size changes they do so at once.
  *
+ * Most properties may change while playing. What a change needs is prepared
+ * beside the frames, which go on as before until it is ready; one that cannot be
+ * had is said in a warning, and nothing changes.
+ *
  * Up to #GstDloral:async-depth frames are computed while further ones come in.
  * They leave in order, each as soon as it is finished. The latency this means
  * is measured and announced. #GstDloral:overload says what becomes of frames that
