@@ -21,6 +21,7 @@
 #include "engine/tokenizer.h"
 
 #define PREFIX 8                /* bytes of header length */
+#define SCALE "fp8.c.weight.input"
 #define MAX_SIDE 65536          /* of a layer; configs stay far below */
 
 static gboolean
@@ -56,6 +57,8 @@ check_values (const DloralEntry *e)
   gsize n = e->size / dloral_dtype_size (e->dtype), half = n / 2;
   g_autofree float *all = g_new (float, n), *rest = g_new (float, n);
 
+  if (n == 0)
+    return;
   dloral_entry_read_f32 (e, 0, n, all);
   dloral_entry_read_f32 (e, half, n - half, rest);
   g_assert_cmpint (memcmp (all + half, rest, (n - half) * sizeof *rest), ==, 0);
@@ -106,11 +109,12 @@ check_layer (const DloralSafetensors *file, const DloralEntry *e)
   dloral_layer_read (&layer, half, layer.i - half, rest);
 }
 
+/* Names of scales are the engine's, not the file's. */
 static void
-check_scale (const DloralSafetensors *file, const DloralEntry *e)
+check_scale (const DloralSafetensors *file)
 {
   GError *error = NULL;
-  float max = dloral_fp8_read (file, e->name, &error);
+  float max = dloral_fp8_read (file, SCALE, &error);
 
   g_assert_true (error ? max == 0 : max > 0 && isfinite (max));
   if (error)
@@ -142,7 +146,6 @@ check_contents (const DloralSafetensors *file, const uint8_t *bytes,
     check_entry (e, json_node_get_object (node), bytes + PREFIX + length,
         size - PREFIX - length);
     check_required (file, e);
-    check_scale (file, e);
     if (is_float (e)) {
       check_values (e);
       check_layer (file, e);
@@ -210,6 +213,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   }
   g_assert_no_error (error);
   check_contents (file, data, size);
+  check_scale (file);
   dloral_safetensors_free (file);
   check_model (path, DLORAL_PRECISION_AUTO);
   check_model (path, DLORAL_PRECISION_FP8);
