@@ -226,7 +226,7 @@ dloral_json_parse_pieces (const char *text, gsize length, int max_keys,
     i = end + 1;
     end = find_piece_end (text, length, i);
     g_string_append_len (piece, text + i, end - i);
-    g_string_append_c (piece, '}');
+    g_string_append_c (piece, text[end] == ',' ? '}' : text[end]);
     object = parse_once_only (piece->str, piece->len, problem);
     g_string_free (piece, TRUE);
     if (object)

@@ -149,6 +149,7 @@ typedef struct
 
 static const Edit broken_vocab[] = {
   {"not-json", "{", "", {"'tokenizer.vocab.json'", "expected a JSON object"}},
+  {"end", "813}", "813]", {"vocab.json'", "expected JSON, found a mistake"}},
   {"list", "{", "[", {"vocab.json'", "expected a JSON object"}},
   {"twice", "\"!\": 0,", "\"!\": 0, \"!\": 0,", {"vocab.json'", "'!' twice"}},
   {"twice-apart", "\"<|endoftext|>\": 813", "\"<|endoftext|>\": 813, \"!\": 0",
