@@ -122,6 +122,12 @@ add_tokens (GArray *vocab, JsonObject *piece, const DloralSafetensors *file,
           "which the text encoder embeds, found %s", quoted, vocab_size - 1,
           found);
     }
+    if (!g_utf8_validate (text, -1, NULL)) {    /* half a surrogate pair */
+      g_autofree char *quoted = dloral_json_quote (text);
+
+      return fail (file, VOCAB, error, "token %s: expected text, found what is "
+          "not valid UTF-8", quoted);
+    }
     token.text = g_strdup (text);
     token.id = (int) id;
     g_array_append_val (vocab, token);

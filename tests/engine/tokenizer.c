@@ -154,6 +154,8 @@ static const Edit broken_vocab[] = {
   {"twice", "\"!\": 0,", "\"!\": 0, \"!\": 0,", {"vocab.json'", "'!' twice"}},
   {"twice-apart", "\"<|endoftext|>\": 813", "\"<|endoftext|>\": 813, \"!\": 0",
         {"vocab.json'", "'!' twice"}},
+  {"half-surrogate", "<|endoftext|>", "<\\udd60\xc2\x85", {"vocab.json'",
+          "token '<", "not valid UTF-8"}},
   {"id-string", "\"!\": 0", "\"!\": \"0\"", {"vocab.json'", "token '!'",
           "expected an id from 0 to 813", "found '0'"}},
   {"id-negative", "\"!\": 0", "\"!\": -1", {"token '!'", "found -1"}},
