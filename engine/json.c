@@ -11,6 +11,10 @@
 
 #define MAX_DEPTH 16
 #define MAX_SEPARATORS (1 << 17)        /* commas and colons in the text */
+/* Keys that are made to collide cost their square: 8192 once, seconds; in an
+ * object's objects, of which there can be many, fewer. */
+#define MAX_INNER_KEYS 512
+#define PIECE_KEYS 512
 #define MAX_INT_DIGITS 18       /* always fits gint64 */
 #define JSON_SPACE " \t\r\n"
 #define MAX_QUOTED_CHARS 120
@@ -87,11 +91,15 @@ screen (const char *text, gsize length, int max_keys)
       if (--depth == 0)
         break;
     } else if (c == ':' || c == ',') {
+      int max = depth > 1 ? MIN (max_keys, MAX_INNER_KEYS) : max_keys;
+
       keys[depth] += c == ':';
-      if (keys[depth] > max_keys || ++separators > MAX_SEPARATORS)
-        return g_strdup_printf ("expected at most %d keys in an object and %d "
-            "commas and colons, found more at byte %" G_GSIZE_FORMAT, max_keys,
-            MAX_SEPARATORS, i);
+      if (keys[depth] > max)
+        return g_strdup_printf ("expected at most %d keys in an object, found "
+            "more at byte %" G_GSIZE_FORMAT, max, i);
+      if (++separators > MAX_SEPARATORS)
+        return g_strdup_printf ("expected at most %d commas and colons, found "
+            "more at byte %" G_GSIZE_FORMAT, MAX_SEPARATORS, i);
     } else if (!strchr (JSON_SPACE ".+-eEtrufalsn", c)) {
       return g_strdup_printf ("expected JSON, found a stray byte 0x%02x at "
           "byte %" G_GSIZE_FORMAT, (guint8) c, i);
@@ -131,13 +139,13 @@ on_member (JsonParser * parser, JsonObject * object, const char *key,
     listener->twice = g_strdup (key);
 }
 
-static JsonNode *
+static JsonObject *
 parse_once_only (const char *text, gsize length, char **problem)
 {
   JsonParser *parser = json_parser_new ();
   Listener listener = { 0, };
   GError *error = NULL;
-  JsonNode *root = NULL;
+  JsonObject *object = NULL;
 
   listener.seen = g_hash_table_new_full (NULL, NULL, NULL,
       (GDestroyNotify) g_hash_table_unref);
@@ -151,35 +159,84 @@ parse_once_only (const char *text, gsize length, char **problem)
     char *key = dloral_json_quote (listener.twice);
     *problem = g_strdup_printf ("expected every key once, found %s twice", key);
     g_free (key);
-  } else {
-    root = json_parser_steal_root (parser);     /* an object: screened */
+  } else {                      /* an object: screened */
+    object = json_node_dup_object (json_parser_get_root (parser));
   }
   g_hash_table_unref (listener.seen);
   g_free (listener.twice);
   g_object_unref (parser);
-  return root;
+  return object;
+}
+
+static gboolean
+check_text (const char *text, gsize length, int max_keys, char **problem)
+{
+  *problem = g_utf8_validate (text, length, NULL) ?
+      screen (text, length, max_keys) :
+      g_strdup ("expected JSON, found text that is not valid UTF-8");
+  return *problem == NULL;
 }
 
 JsonObject *
 dloral_json_parse (const char *text, gsize length, int max_keys,
     char **problem)
 {
-  JsonNode *root;
-  JsonObject *object;
+  if (!check_text (text, length, max_keys, problem))
+    return NULL;
+  return parse_once_only (text, length, problem);
+}
 
-  if (!g_utf8_validate (text, length, NULL)) {
-    *problem = g_strdup ("expected JSON, found text that is not valid UTF-8");
-    return NULL;
+/* Where the piece of an object that begins at text[i] ends: at the comma behind
+ * PIECE_KEYS members, or at the object's end. */
+static gsize
+find_piece_end (const char *text, gsize length, gsize i)
+{
+  int depth = 0, members = 0;
+
+  for (; i < length; i++) {
+    char c = text[i];
+
+    if (c == '"')
+      i = skip_string (text, length, i);
+    else if (c == '[' || c == '{')
+      depth++;
+    else if ((c == ']' || c == '}') && depth-- == 0)
+      break;
+    else if (c == ',' && depth == 0 && ++members == PIECE_KEYS)
+      break;
   }
-  *problem = screen (text, length, max_keys);
+  return i;
+}
+
+GPtrArray *
+dloral_json_parse_pieces (const char *text, gsize length, int max_keys,
+    char **problem)
+{
+  GPtrArray *pieces;
+  gsize i, end;
+
+  if (!check_text (text, length, max_keys, problem))
+    return NULL;
+  pieces = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
+  end = strcspn (text, "{");
+  do {
+    GString *piece = g_string_new ("{");
+    JsonObject *object;
+
+    i = end + 1;
+    end = find_piece_end (text, length, i);
+    g_string_append_len (piece, text + i, end - i);
+    g_string_append_c (piece, text[end] == ',' ? '}' : text[end]);
+    object = parse_once_only (piece->str, piece->len, problem);
+    g_string_free (piece, TRUE);
+    if (object)
+      g_ptr_array_add (pieces, object);
+    if (object && pieces->len > 1 && json_object_get_size (object) == 0)
+      *problem = g_strdup ("expected JSON, found a comma with nothing behind");
+  } while (*problem == NULL && text[end] == ',');
   if (*problem)
-    return NULL;
-  root = parse_once_only (text, length, problem);
-  if (!root)
-    return NULL;
-  object = json_node_dup_object (root);
-  json_node_unref (root);
-  return object;
+    g_clear_pointer (&pieces, g_ptr_array_unref);
+  return pieces;
 }
 
 static GType

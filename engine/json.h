@@ -10,14 +10,20 @@ G_BEGIN_DECLS
 
 /* Parses text [length], NUL-terminated, one JSON object, strictly: no comments,
  * no key twice, no number that 64 bits cannot hold, no nesting beyond a few
- * levels, no object of more than max_keys. The result is the caller's
- * (json_object_unref ()). NULL on failure, and `problem` (to be freed) says
- * "expected …, found …". */
+ * levels, no object of more than max_keys (inside another: than a few hundred).
+ * The result is the caller's (json_object_unref ()). NULL on failure, and
+ * `problem` (to be freed) says "expected …, found …". */
 JsonObject *dloral_json_parse (const char *text, gsize length, int max_keys,
     char **problem);
 
 /* Enough for everything but a vocabulary. */
 #define DLORAL_JSON_KEYS 8192
+
+/* As above, an object of many more keys as several of few, in order (to be freed
+ * with g_ptr_array_unref ()): time stays linear even when all keys have the same
+ * hash. A key that comes again may be in another piece. */
+GPtrArray *dloral_json_parse_pieces (const char *text, gsize length,
+    int max_keys, char **problem);
 
 /* Whether `node` is an integer, a number, a string; the value goes to *value.
  * A NULL node is none of them. */

@@ -11,6 +11,7 @@
 
 #include "json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define VOCAB "tokenizer.vocab.json"
@@ -26,6 +27,7 @@
 typedef struct
 {
   char *text;
+  gsize length;
   int id;
 } Special;
 
@@ -38,6 +40,15 @@ struct _DloralTokenizer
   GHashTable *merges;           /* two ids → rank + 1 */
   GArray *merged;               /* of a rank: id */
 };
+
+/* While the files are read: the vocabulary, sorted by text. No hash table, whose
+ * time a file could make the square of its size. */
+typedef struct
+{
+  char *text;
+  int id;
+  guint place;                  /* in the file */
+} Token;
 
 /* --- Reading -------------------------------------------------------------- */
 
@@ -77,48 +88,109 @@ dloral_tokenizer_check (const DloralSafetensors *file, GError **error)
   return find_text (file, VOCAB, error) && find_text (file, MERGES, error);
 }
 
-/* Token → id, each checked; NULL and `error` on failure. */
-static JsonObject *
+static void
+token_clear (gpointer token)
+{
+  g_free (((Token *) token)->text);
+}
+
+static int
+compare_tokens (gconstpointer a, gconstpointer b)
+{
+  return strcmp (((const Token *) a)->text, ((const Token *) b)->text);
+}
+
+/* Adds the tokens of a piece of the vocabulary, each id checked. */
+static gboolean
+add_tokens (GArray *vocab, JsonObject *piece, const DloralSafetensors *file,
+    int vocab_size, GError **error)
+{
+  JsonObjectIter iter;
+  const char *text;
+  JsonNode *node;
+  gint64 id;
+
+  json_object_iter_init (&iter, piece);
+  while (json_object_iter_next (&iter, &text, &node)) {
+    Token token = {.place = vocab->len };
+
+    if (!dloral_json_get_int (node, &id) || id < 0 || id >= vocab_size) {
+      g_autofree char *quoted = dloral_json_quote (text);
+      g_autofree char *found = dloral_json_describe (node);
+
+      return fail (file, VOCAB, error, "token %s: expected an id from 0 to %d, "
+          "which the text encoder embeds, found %s", quoted, vocab_size - 1,
+          found);
+    }
+    if (!g_utf8_validate (text, -1, NULL)) {    /* half a surrogate pair */
+      g_autofree char *quoted = dloral_json_quote (text);
+
+      return fail (file, VOCAB, error, "token %s: expected text, found what is "
+          "not valid UTF-8", quoted);
+    }
+    token.text = g_strdup (text);
+    token.id = (int) id;
+    g_array_append_val (vocab, token);
+  }
+  return TRUE;
+}
+
+/* Sorts them; whether all are different. */
+static gboolean
+sort_tokens (GArray *vocab, const DloralSafetensors *file, GError **error)
+{
+  g_array_sort (vocab, compare_tokens);
+  for (guint i = 1; i < vocab->len; i++) {
+    const Token *token = &g_array_index (vocab, Token, i);
+
+    if (compare_tokens (token - 1, token) == 0) {
+      g_autofree char *quoted = dloral_json_quote (token->text);
+
+      return fail (file, VOCAB, error, "expected every key once, found %s "
+          "twice", quoted);
+    }
+  }
+  return TRUE;
+}
+
+/* Tokens, sorted; NULL and `error` on failure. */
+static GArray *
 read_vocab (const DloralSafetensors *file, int vocab_size, GError **error)
 {
   const DloralEntry *e = find_text (file, VOCAB, error);
   g_autofree char *text = NULL;
   g_autofree char *problem = NULL;
-  JsonObject *vocab;
-  JsonObjectIter iter;
-  const char *token;
-  JsonNode *node;
-  gint64 id;
+  g_autoptr (GPtrArray) pieces = NULL;
+  GArray *vocab;
+  gboolean ok = TRUE;
 
   if (e == NULL)
     return NULL;
   text = g_strndup ((const char *) e->data, e->size);
-  vocab = dloral_json_parse (text, e->size, DLORAL_MAX_VOCABULARY, &problem);
-  if (vocab == NULL) {
+  pieces = dloral_json_parse_pieces (text, e->size, DLORAL_MAX_VOCABULARY,
+      &problem);
+  if (pieces == NULL) {
     fail (file, VOCAB, error, "%s", problem);
     return NULL;
   }
-  json_object_iter_init (&iter, vocab);
-  while (json_object_iter_next (&iter, &token, &node))
-    if (!dloral_json_get_int (node, &id) || id < 0 || id >= vocab_size) {
-      g_autofree char *quoted = dloral_json_quote (token);
-      g_autofree char *found = dloral_json_describe (node);
-
-      fail (file, VOCAB, error, "token %s: expected an id from 0 to %d, which "
-          "the text encoder embeds, found %s", quoted, vocab_size - 1, found);
-      json_object_unref (vocab);
-      return NULL;
-    }
+  vocab = g_array_new (FALSE, FALSE, sizeof (Token));
+  g_array_set_clear_func (vocab, token_clear);
+  for (guint i = 0; ok && i < pieces->len; i++)
+    ok = add_tokens (vocab, pieces->pdata[i], file, vocab_size, error);
+  if (!ok || !sort_tokens (vocab, file, error))
+    g_clear_pointer (&vocab, g_array_unref);
   return vocab;
 }
 
 /* The token's id, or -1. */
 static int
-get_id (JsonObject *vocab, const char *token)
+get_id (const GArray *vocab, const char *text)
 {
-  JsonNode *node = json_object_get_member (vocab, token);
+  const Token key = {.text = (char *) text };
+  const Token *token = vocab->len == 0 ? NULL :
+      bsearch (&key, vocab->data, vocab->len, sizeof key, compare_tokens);
 
-  return node ? (int) json_node_get_int (node) : -1;
+  return token ? token->id : -1;
 }
 
 /* How vocabularies write a byte: as the Latin-1 character where that one is
@@ -140,7 +212,7 @@ get_byte_char (int byte)
 
 static gboolean
 read_bytes (DloralTokenizer *t, const DloralSafetensors *file,
-    JsonObject *vocab, GError **error)
+    const GArray *vocab, GError **error)
 {
   static const char *const ends[2] = { "", END_OF_WORD };
 
@@ -160,28 +232,32 @@ read_bytes (DloralTokenizer *t, const DloralSafetensors *file,
 
 static char *normalise (const char *text, gsize length);
 
+/* The first token of that id in the file. */
 static gboolean
 read_special (Special *special, const char *key, int id,
-    const DloralSafetensors *file, JsonObject *vocab, GError **error)
+    const DloralSafetensors *file, const GArray *vocab, GError **error)
 {
-  JsonObjectIter iter;
-  const char *token;
-  JsonNode *node;
+  const Token *found = NULL;
 
-  json_object_iter_init (&iter, vocab);
-  while (json_object_iter_next (&iter, &token, &node))
-    if (json_node_get_int (node) == id && *token) {
-      special->text = g_strdup (token);
-      special->id = id;
-      return TRUE;
-    }
-  return fail (file, VOCAB, error, "expected a token of id %d, "
-      "tokenizer.%s_token_id in the config, found none", id, key);
+  for (guint i = 0; i < vocab->len; i++) {
+    const Token *token = &g_array_index (vocab, Token, i);
+
+    if (token->id == id && *token->text
+        && (!found || token->place < found->place))
+      found = token;
+  }
+  if (found == NULL)
+    return fail (file, VOCAB, error, "expected a token of id %d, "
+        "tokenizer.%s_token_id in the config, found none", id, key);
+  special->text = g_strdup (found->text);
+  special->length = strlen (found->text);
+  special->id = id;
+  return TRUE;
 }
 
 static gboolean
 read_specials (DloralTokenizer *t, const DloralSafetensors *file,
-    JsonObject *vocab, GError **error)
+    const GArray *vocab, GError **error)
 {
   const DloralTokenizerConfig *c = &t->config;
 
@@ -193,10 +269,11 @@ read_specials (DloralTokenizer *t, const DloralSafetensors *file,
           error))
     return FALSE;
   for (int i = 0; i < 2; i++) {
-    char *token = t->specials[i].text;
+    Special *s = &t->specials[i];
+    g_autofree char *token = s->text;
 
-    t->specials[i].text = normalise (token, strlen (token));
-    g_free (token);
+    s->text = normalise (token, s->length);
+    s->length = strlen (s->text);
   }
   return TRUE;
 }
@@ -209,20 +286,23 @@ pair (int left, int right)
   return GUINT_TO_POINTER ((guint) left << 16 | (guint) right);
 }
 
-/* "left right" as the next merge, the first one where it comes twice. */
+/* "left right" as the next merge, the first one where it comes twice. Takes the
+ * line apart. */
 static gboolean
-add_merge (DloralTokenizer *t, const char *line, JsonObject *vocab)
+add_merge (DloralTokenizer *t, char *line, const GArray *vocab)
 {
-  g_auto (GStrv) parts = g_strsplit (line, " ", -1);
+  char *space = strchr (line, ' ');
   g_autofree char *joined = NULL;
   int left, right, id;
 
-  if (g_strv_length (parts) != 2)
+  if (space == NULL || strchr (space + 1, ' '))
     return FALSE;
-  joined = g_strconcat (parts[0], parts[1], NULL);
-  left = get_id (vocab, parts[0]);
-  right = get_id (vocab, parts[1]);
+  *space = '\0';
+  joined = g_strconcat (line, space + 1, NULL);
+  left = get_id (vocab, line);
+  right = get_id (vocab, space + 1);
   id = get_id (vocab, joined);
+  *space = ' ';
   if (left < 0 || right < 0 || id < 0)
     return FALSE;
   g_array_append_val (t->merged, id);
@@ -235,11 +315,11 @@ add_merge (DloralTokenizer *t, const char *line, JsonObject *vocab)
 /* The first line is a heading. */
 static gboolean
 read_merges (DloralTokenizer *t, const DloralSafetensors *file,
-    JsonObject *vocab, GError **error)
+    const GArray *vocab, GError **error)
 {
   const DloralEntry *e = find_text (file, MERGES, error);
   g_autofree char *text = NULL;
-  g_auto (GStrv) lines = NULL;
+  char *line, *end;
 
   if (e == NULL)
     return FALSE;
@@ -247,15 +327,20 @@ read_merges (DloralTokenizer *t, const DloralSafetensors *file,
     return fail (file, MERGES, error, "expected lines of two tokens, found "
         "text that is not valid UTF-8");
   text = g_strndup ((const char *) e->data, e->size);
-  lines = g_strsplit (g_strstrip (text), "\n", -1);
-  for (int i = 1; *lines && lines[i] && i <= MAX_MERGES; i++)
-    if (!add_merge (t, lines[i], vocab)) {
-      g_autofree char *found = dloral_json_quote (lines[i]);
+  end = strchr (g_strstrip (text), '\n');
+  for (int i = 1; end && i <= MAX_MERGES; i++) {
+    line = end + 1;
+    end = strchr (line, '\n');
+    if (end)
+      *end = '\0';
+    if (!add_merge (t, line, vocab)) {
+      g_autofree char *found = dloral_json_quote (line);
 
       return fail (file, MERGES, error, "line %d: expected two tokens with a "
           "space between, they and both together in the vocabulary, found %s",
           i + 1, found);
     }
+  }
   return TRUE;
 }
 
@@ -263,7 +348,7 @@ DloralTokenizer *
 dloral_tokenizer_new (const DloralSafetensors *file,
     const DloralTokenizerConfig *config, int vocab_size, GError **error)
 {
-  JsonObject *vocab = read_vocab (file, vocab_size, error);
+  GArray *vocab = read_vocab (file, vocab_size, error);
   DloralTokenizer *t;
   gboolean ok;
 
@@ -276,7 +361,7 @@ dloral_tokenizer_new (const DloralSafetensors *file,
   ok = read_bytes (t, file, vocab, error)
       && read_specials (t, file, vocab, error)
       && read_merges (t, file, vocab, error);
-  json_object_unref (vocab);
+  g_array_unref (vocab);
   if (!ok) {
     dloral_tokenizer_free (t);
     return NULL;
@@ -460,8 +545,8 @@ find_special (const DloralTokenizer *t, const char *p)
   for (guint i = 0; i < G_N_ELEMENTS (t->specials); i++) {
     const Special *s = &t->specials[i];
 
-    if (g_str_has_prefix (p, s->text)
-        && (!found || strlen (s->text) > strlen (found->text)))
+    if (strncmp (p, s->text, s->length) == 0
+        && (!found || s->length > found->length))
       found = s;
   }
   return found;
@@ -483,7 +568,7 @@ put_normalised (Output *out, const char *text, gsize length)
     }
     put_words (out, start, p - start);
     put (out, found->id);
-    start = p += strlen (found->text);
+    start = p += found->length;
   }
   put_words (out, start, p - start);
 }
@@ -506,7 +591,7 @@ put_text (Output *out, const char *text)
       && (found = strstr (text, padding->text)) != NULL) {
     put_normalised (out, text, found - text);
     put (out, padding->id);
-    text = found + strlen (padding->text);
+    text = found + padding->length;
   }
   put_normalised (out, text, strlen (text));
 }

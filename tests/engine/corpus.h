@@ -35,9 +35,6 @@ char *corpus_write (const char *name, const char *header, gconstpointer data,
 void corpus_check_error (GError ** error, DloralError code, const char *path,
     const char *const *words);
 
-/* One small change at random: of a bit, of a number, of a run of bytes … */
-void corpus_mutate (GByteArray * bytes, GRand * rand);
-
 /* A config of every key, like SD 2.1's but narrow. */
 extern const char *const corpus_config;
 

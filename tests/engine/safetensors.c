@@ -297,13 +297,16 @@ test_deep (void)
 static void
 test_many (void)
 {
-  static const char *const words[] = { "header", "at most 8192 keys",
-    "131072 commas and colons", NULL
+  static const char *const keys[] = { "header", "at most 8192 keys", NULL };
+  static const char *const inner[] = { "header", "at most 512 keys", NULL };
+  static const char *const separators[] = { "header",
+    "at most 131072 commas and colons", NULL
   };
 
-  check_repeated ("{\"a\":0", ",\"a\":0", words);
-  check_repeated ("{\"a\":[0", ",0", words);
-  check_repeated ("{\"a\":[{}", ",{\"a\":0}", words);
+  check_repeated ("{\"a\":0", ",\"a\":0", keys);
+  check_repeated ("{\"a\":{\"a\":0", ",\"a\":0", inner);
+  check_repeated ("{\"a\":[0", ",0", separators);
+  check_repeated ("{\"a\":[{}", ",{\"a\":0}", separators);
 }
 
 static void
