@@ -129,12 +129,12 @@ check_networks (const DloralModel *model, int side, const char *path)
   GError *error = NULL;
 
   dloral_geometry_init (&geo, &model->config, &params);
-  finish (dloral_encode_graph (model, &geo, &error), &error, path);
-  finish (dloral_restore_graph (model, &geo, strengths, 1, &error), &error,
+  finish (dloral_encode_graph (model, &geo, NULL, &error), &error, path);
+  finish (dloral_restore_graph (model, &geo, strengths, 1, NULL, &error), &error,
       path);
-  finish (dloral_decode_graph (model, &geo, FALSE, &error), &error, path);
+  finish (dloral_decode_graph (model, &geo, FALSE, NULL, &error), &error, path);
   if (model->tokens > 0)
-    finish (dloral_condition_graph (model, &geo, strengths, &error), &error,
+    finish (dloral_condition_graph (model, &geo, strengths, NULL, &error), &error,
         path);
 }
 

@@ -182,8 +182,8 @@ check_text (const DloralModel *model, const char *path)
 static void
 check_model (const char *path, DloralPrecision precision)
 {
-  DloralModelParams params = { path, DLORAL_DEVICE_AUTO, precision, 0, -1,
-    FALSE
+  DloralModelParams params = { .path = path, .precision = precision,
+    .cuda_device_id = -1
   };
   GError *error = NULL;
   DloralModel *model = dloral_model_open (&params, &error);
