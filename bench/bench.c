@@ -14,7 +14,7 @@ typedef struct
   BenchParams params;
   char *model, *precision;
   char **sizes;
-  int n_operators, soak;
+  int n_operators, soak, live;
   gboolean json, no_element, change;
 } Options;
 
@@ -62,8 +62,8 @@ measure (const Options *o, int width, int height)
 
   if (engine == NULL)
     return fail (error);
-  if (!o->no_element
-      && !bench_element (&o->params, width, height, 0, &element, &error)) {
+  if (!o->no_element && !bench_element (&o->params, width, height,
+          &(BenchSoak) { 0 }, &element, &error)) {
     bench_engine_free (engine);
     return fail (error);
   }
@@ -74,27 +74,30 @@ measure (const Options *o, int width, int height)
   return TRUE;
 }
 
-/* Resident memory after a tenth of the frames and after all. */
+/* Resident memory and latency at the beginning, which is a tenth of the frames
+ * or a live stream's first minute, and at the end. */
 static gboolean
 soak (const Options *o, int width, int height)
 {
   BenchParams params = o->params;
-  BenchElement element;
+  BenchElement e;
   GError *error = NULL;
-  int early = MAX (o->soak / 10, 1);
+  int early = CLAMP (o->live ? 60 * o->live : o->soak / 10, 1, o->soak);
 
   params.frames = o->soak;
-  if (!bench_element (&params, width, height, early, &element, &error))
+  if (!bench_element (&params, width, height,
+          &(BenchSoak) {.early = early,.fps = o->live }, &e, &error))
     return fail (error);
-  if (o->json)
-    printf ("{\"width\": %d, \"height\": %d, \"frames\": %d, \"fps\": %.2f, "
-        "\"rss_early\": %" G_GSIZE_FORMAT ", \"rss_late\": %" G_GSIZE_FORMAT
-        "}\n", width, height, o->soak, element.fps, element.rss_early,
-        element.rss_late);
-  else
-    printf ("%dx%d, %d frames at %.1f fps: %.2f MiB resident after %d, "
-        "%.2f MiB after all\n", width, height, o->soak, element.fps,
-        element.rss_early / 1048576., early, element.rss_late / 1048576.);
+  printf (o->json ? "{\"width\": %d, \"height\": %d, \"frames\": %d, "
+      "\"fps\": %.2f, \"bypassed\": %" G_GUINT64_FORMAT ", \"early\": %d, "
+      "\"rss_early_mib\": %.2f, \"latency_early_ms\": [%.2f, %.2f], "
+      "\"rss_late_mib\": %.2f, \"latency_late_ms\": [%.2f, %.2f]}\n" :
+      "%dx%d, %d frames at %.1f fps, %" G_GUINT64_FORMAT " bypassed; after %d: "
+      "%.2f MiB resident, latency %.2f ms (at most %.2f); at the end: "
+      "%.2f MiB, %.2f ms (at most %.2f)\n", width, height, o->soak, e.fps,
+      e.bypassed, early, e.rss_early / 1048576., e.latency_early.mean,
+      e.latency_early.max, e.rss_late / 1048576., e.latency_late.mean,
+      e.latency_late.max);
   return TRUE;
 }
 
@@ -153,7 +156,10 @@ main (int argc, char **argv)
     {"no-element", 0, 0, G_OPTION_ARG_NONE, &o.no_element,
         "the engine only", NULL},
     {"soak", 0, 0, G_OPTION_ARG_INT, &o.soak,
-        "instead: memory over N frames through the element (64x48)", "N"},
+        "instead: memory and latency over N frames through the element (64x48)",
+        "N"},
+    {"live", 0, 0, G_OPTION_ARG_INT, &o.live,
+        "for --soak: a live source of so many frames a second", "FPS"},
     {"change", 0, 0, G_OPTION_ARG_NONE, &o.change,
         "instead: how late frames are while the strengths change", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &o.json,

@@ -46,10 +46,27 @@ typedef struct
   gsize memory;                 /* of the stream, bytes */
 } BenchEngine;
 
+/* How the element gets its frames, and what is noted while it does. */
+typedef struct
+{
+  int early;                    /* output frame of the first look, 0: none */
+  int fps;                      /* of a live source; 0: as fast as they go */
+} BenchSoak;
+
+/* Milliseconds of some frames. */
+typedef struct
+{
+  double mean, max;
+} BenchLatency;
+
 typedef struct
 {
   double fps;
   gsize rss_early, rss_late;    /* resident bytes of the process */
+  /* By the element's own account: of frames 1 to `early`, and of as many at the
+   * end. */
+  BenchLatency latency_early, latency_late;
+  guint64 bypassed;             /* frames, for lack of time */
 } BenchElement;
 
 /* The engine alone, one frame at a time. NULL and `error` on failure. */
@@ -68,9 +85,9 @@ void bench_draw (guint8 * rgb, gsize stride, int width, int height, int t);
 double bench_median (double *x, int n);
 
 /* The element in a pipeline without display. rss_early is taken at output frame
- * number `early` (0: never), rss_late at the last one. */
+ * number `early`, rss_late at the last one. */
 gboolean bench_element (const BenchParams * params, int width, int height,
-    int early, BenchElement * result, GError ** error);
+    const BenchSoak * soak, BenchElement * result, GError ** error);
 
 typedef struct
 {

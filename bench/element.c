@@ -15,9 +15,13 @@
 
 typedef struct
 {
-  int frames, early;
+  GstElement *dloral;
+  BenchSoak soak;
+  int frames, last;             /* so far, and in all */
   gint64 started, ended;        /* microseconds */
   gsize rss_early, rss_late;
+  BenchLatency latency_early, latency_late;
+  guint64 bypassed;
 } Counter;
 
 /* Resident bytes of this process, 0 where the system does not say. */
@@ -33,6 +37,34 @@ get_resident (void)
   return second ? strtoull (second, NULL, 10) * sysconf (_SC_PAGESIZE) : 0;
 }
 
+static void
+note (BenchLatency *latency, const GstStructure *stats, int n)
+{
+  guint64 ns = 0;
+
+  gst_structure_get_uint64 (stats, "latency", &ns);
+  latency->mean += ns * 1e-6 / n;
+  latency->max = MAX (latency->max, ns * 1e-6);
+}
+
+/* Of the first frames and of the last ones. */
+static void
+note_stats (Counter *c)
+{
+  int n = c->soak.early;
+  GstStructure *stats;
+
+  if (c->frames > n && c->frames <= c->last - n)
+    return;
+  g_object_get (c->dloral, "stats", &stats, NULL);
+  if (c->frames <= n)
+    note (&c->latency_early, stats, n);
+  if (c->frames > c->last - n)
+    note (&c->latency_late, stats, n);
+  gst_structure_get_uint64 (stats, "frames-bypassed", &c->bypassed);
+  gst_structure_free (stats);
+}
+
 /* Called for every output frame, in the order of frames. */
 static GstPadProbeReturn
 count (GstPad *pad, GstPadProbeInfo *info, gpointer data)
@@ -43,7 +75,9 @@ count (GstPad *pad, GstPadProbeInfo *info, gpointer data)
   c->ended = g_get_monotonic_time ();
   if (c->frames == WARM_UP)
     c->started = c->ended;
-  if (c->frames == c->early)
+  if (c->soak.early)
+    note_stats (c);
+  if (c->frames == c->soak.early)
     c->rss_early = get_resident ();
   return GST_PAD_PROBE_OK;
 }
@@ -67,14 +101,16 @@ play (GstElement *pipeline, GError **error)
 }
 
 static GstElement *
-make_pipeline (const BenchParams *p, int width, int height, GError **error)
+make_pipeline (const BenchParams *p, int width, int height, int fps,
+    GError **error)
 {
   g_autofree char *description = g_strdup_printf ("videotestsrc "
-      "num-buffers=%d horizontal-speed=2 ! "
-      "video/x-raw,format=I420,width=%d,height=%d ! "
-      "dloral model=\"%s\" precision=%s threads=%d ! "
-      "fakesink name=sink sync=false", p->frames + WARM_UP, width, height,
-      p->model, p->precision_name, p->threads);
+      "num-buffers=%d horizontal-speed=2 is-live=%d ! "
+      "video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1 ! "
+      "dloral name=dloral model=\"%s\" precision=%s threads=%d overload=%s ! "
+      "fakesink name=sink sync=false", p->frames + WARM_UP, fps > 0, width,
+      height, fps > 0 ? fps : 30, p->model, p->precision_name, p->threads,
+      fps > 0 ? "bypass" : "block");
   GstElement *pipeline;
 
   if (!gst_registry_scan_path (gst_registry_get (), PLUGIN_DIR)
@@ -91,15 +127,17 @@ make_pipeline (const BenchParams *p, int width, int height, GError **error)
 }
 
 gboolean
-bench_element (const BenchParams *p, int width, int height, int early,
-    BenchElement *result, GError **error)
+bench_element (const BenchParams *p, int width, int height,
+    const BenchSoak *soak, BenchElement *result, GError **error)
 {
-  Counter c = {.early = early };
+  Counter c = {.soak = *soak,.last = p->frames + WARM_UP };
   GError *problem = NULL;
-  GstElement *pipeline = make_pipeline (p, width, height, &problem), *sink;
+  GstElement *pipeline = make_pipeline (p, width, height, soak->fps, &problem);
+  GstElement *sink;
   GstPad *pad;
 
   if (pipeline) {
+    c.dloral = gst_bin_get_by_name (GST_BIN (pipeline), "dloral");
     sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
     pad = gst_element_get_static_pad (sink, "sink");
     gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count, &c, NULL);
@@ -108,6 +146,7 @@ bench_element (const BenchParams *p, int width, int height, int early,
     gst_element_set_state (pipeline, GST_STATE_NULL);
     gst_object_unref (pad);
     gst_object_unref (sink);
+    gst_object_unref (c.dloral);
     gst_object_unref (pipeline);
   }
   if (problem) {
@@ -117,5 +156,8 @@ bench_element (const BenchParams *p, int width, int height, int early,
   result->fps = (c.frames - WARM_UP) * 1e6 / (c.ended - c.started);
   result->rss_early = c.rss_early;
   result->rss_late = c.rss_late;
+  result->latency_early = c.latency_early;
+  result->latency_late = c.latency_late;
+  result->bypassed = c.bypassed;
   return TRUE;
 }

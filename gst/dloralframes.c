@@ -54,6 +54,10 @@ gst_dloral_make_output (GstDloral * self, GstBuffer * inbuf,
   GstFlowReturn flow = GST_DLORAL_PARENT_CLASS (self)->prepare_output_buffer
       (GST_BASE_TRANSFORM (self), inbuf, outbuf);
 
+  if (flow == GST_FLOW_ERROR)
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
+        ("There is no memory for an output frame."),
+        ("no buffer from the pool in use"));
   if (flow != GST_FLOW_OK)
     return flow;
   if (state->lost)

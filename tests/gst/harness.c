@@ -8,6 +8,19 @@
 
 #include "gst/gstdloral.h"
 
+/* A stop does not wait for a model that is being opened: the test before may have
+ * ended with one. */
+static void
+harness_wait_until_idle (void)
+{
+  gint64 end = g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND;
+
+  while (g_atomic_int_get (&fake_engine.models) > 0) {
+    fail_unless (g_get_monotonic_time () < end, "a model stays open");
+    g_usleep (500);
+  }
+}
+
 void
 harness_setup (void)
 {
@@ -17,6 +30,7 @@ harness_setup (void)
     fail_unless (GST_ELEMENT_REGISTER (dloral, NULL));
     g_once_init_leave (&registered, 1);
   }
+  harness_wait_until_idle ();
   fake_engine_reset ();
 }
 

@@ -8,6 +8,8 @@
 #define SOURCE "videotestsrc num-buffers=20 ! video/x-raw, format=I420, " \
     "width=32, height=16 ! dloral model=" FAKE_MODEL_GOOD " "
 
+#define N_CYCLES 200
+
 static const gchar *const pipelines[] = {
   SOURCE "! fakesink sync=false",
   SOURCE "async-depth=0 ! video/x-raw, width=64 ! fakesink sync=false",
@@ -118,6 +120,38 @@ GST_START_TEST (test_leaks)
 
 GST_END_TEST;
 
+/* Started and stopped again and again: while the model opens, with frames in
+ * flight, with the ring full, paused, to every lower state. */
+GST_START_TEST (test_cycles)
+{
+  static const GstState down[] = { GST_STATE_READY, GST_STATE_NULL };
+  GstTracer *tracer = find_tracer ();
+  GstElement *pipeline;
+  guint i;
+
+  harness_setup ();
+  fake_engine.open_us = fake_engine.frame_us = 500;
+  pipeline = gst_parse_launch ("videotestsrc ! video/x-raw, format=I420, "
+      "width=32, height=16 ! dloral async-depth=3 model=" FAKE_MODEL_GOOD
+      " ! fakesink sync=false", NULL);
+  for (i = 0; i < N_CYCLES; i++) {
+    gst_element_set_state (pipeline, GST_STATE_PLAYING);
+    if (i % 4 != 0)
+      harness_wait_for (&fake_engine.frames, g_atomic_int_get
+          (&fake_engine.frames) + i % 4);
+    if (i % 3 == 1)
+      gst_element_set_state (pipeline, GST_STATE_PAUSED);
+    gst_element_set_state (pipeline, down[i / 4 % 2]);
+    fail_unless_equals_int (g_atomic_int_get (&fake_engine.streams), 0);
+  }
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (pipeline);
+  expect_no_leaks (tracer);
+  gst_object_unref (tracer);
+}
+
+GST_END_TEST;
+
 static Suite *
 leaks_suite (void)
 {
@@ -126,6 +160,7 @@ leaks_suite (void)
 
   suite_add_tcase (s, tc);
   tcase_add_loop_test (tc, test_leaks, 0, 2 * G_N_ELEMENTS (pipelines));
+  tcase_add_test (tc, test_cycles);
   return s;
 }
 
