@@ -176,6 +176,7 @@ begin (Stress * s, const gchar * properties)
   *s = (Stress) { .h = harness_new (NULL, properties), .rand =
         g_rand_new_with_seed (6) };
   g_mutex_init (&s->streaming);
+  stream (NULL, s);             /* no flush before there is a stream */
   add (s, stream, 100);
   add (s, pull, 1000);
   add (s, query, 700);
