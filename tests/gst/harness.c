@@ -60,6 +60,13 @@ harness_new (const gchar * sink_caps, const gchar * properties)
 void
 harness_end (GstHarness * h)
 {
+  GstBus *bus = gst_element_get_bus (h->element);
+
+  /* Messages that nobody took hold the element, which holds the bus. */
+  if (bus) {
+    gst_bus_set_flushing (bus, TRUE);
+    gst_object_unref (bus);
+  }
   gst_harness_teardown (h);
   fail_unless_equals_int (g_atomic_int_get (&fake_engine.held), 0);
   fail_unless_equals_int (g_atomic_int_get (&fake_engine.streams), 0);

@@ -202,8 +202,9 @@ GST_START_TEST (test_stream_error)
   harness_setup ();
   fake_engine.fail_stream = __i__ == 0;
   fake_engine.fail_formats = __i__ == 1;
-  h = harness_new (SMALL_CAPS, NULL);
-  bus = harness_get_bus (h);
+  h = harness_new (NULL, NULL);
+  bus = harness_get_bus (h);    /* before there is anything to prepare */
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
   fail_unless_equals_int (push_frames (h, 0, 0), GST_FLOW_ERROR);
   harness_expect_error (bus, GST_RESOURCE_ERROR,
       GST_RESOURCE_ERROR_NO_SPACE_LEFT);
@@ -230,8 +231,9 @@ GST_START_TEST (test_model_error)
 
   harness_setup ();
   fake_engine.open_us = 50000;
-  h = harness_new (SMALL_CAPS, text);
+  h = harness_new (NULL, text);
   bus = harness_get_bus (h);
+  gst_harness_set_src_caps_str (h, SMALL_CAPS);
   fail_unless_equals_int (push_frames (h, 0, 0), GST_FLOW_ERROR);
   harness_expect_error (bus, GST_RESOURCE_ERROR, cases[__i__].code);
   harness_end (h);

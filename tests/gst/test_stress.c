@@ -47,11 +47,12 @@ stream (gpointer thread, gpointer user_data)
   Stress *s = user_data;
   GstHarness *h = s->h;
   const gchar *text = caps[g_rand_int_range (s->rand, 0, G_N_ELEMENTS (caps))];
+  GstCaps *in = gst_caps_from_string (text);
   guint i, n = g_rand_int_range (s->rand, 1, 6);
 
   g_mutex_lock (&s->streaming);
   gst_harness_push_event (h, gst_event_new_stream_start ("stress"));
-  gst_harness_push_event (h, gst_event_new_caps (gst_caps_from_string (text)));
+  gst_harness_push_event (h, gst_event_new_caps (in));
   push_segment (h);
   for (i = 0; i < n; i++) {
     GstFlowReturn flow = gst_harness_push (h, harness_frame (text,
@@ -66,6 +67,7 @@ stream (gpointer thread, gpointer user_data)
   if (g_rand_int_range (s->rand, 0, 10) == 0)
     gst_harness_push_event (h, gst_event_new_eos ());
   g_mutex_unlock (&s->streaming);
+  gst_caps_unref (in);
 }
 
 /* As whoever seeks does: the streaming thread is stopped in between. */
@@ -176,6 +178,7 @@ begin (Stress * s, const gchar * properties)
   *s = (Stress) { .h = harness_new (SMALL_CAPS, properties), .rand =
         g_rand_new_with_seed (6) };
   g_mutex_init (&s->streaming);
+  stream (NULL, s);             /* no flush before there is a stream */
   add (s, stream, 100);
   add (s, pull, 1000);
   add (s, query, 700);
