@@ -55,12 +55,14 @@ gboolean dloral_cuda_memory_take (DloralStream * stream, DloralFrame * frame,
 
 #define dloral_cuda_memory_is_in_caps(caps) FALSE
 #define dloral_cuda_memory_is_frame(buffer) FALSE
-#define dloral_cuda_memory_set_context(element, context, device, cuda) ((void) 0)
+#define dloral_cuda_memory_set_context(element, context, device, cuda) \
+    ((void) (device))
 #define dloral_cuda_memory_answer_query(element, query, cuda) FALSE
 #define dloral_cuda_memory_pool_new(element, device, cuda) NULL
 #define dloral_cuda_memory_is_pool(pool) FALSE
 #define dloral_cuda_memory_put(stream, frame, info, buffer, error) FALSE
-#define dloral_cuda_memory_take(stream, frame, info, buffer, error) FALSE
+#define dloral_cuda_memory_take(stream, frame, info, buffer, error) \
+    ((void) (stream), FALSE)
 
 #endif
 
