@@ -34,6 +34,11 @@ static const char *const audio_encoders[] = {
   [CONTAINER_MP4] = "avenc_aac bitrate=192000",
 };
 
+#define TICK_MS 100
+
+/* A reader that has stopped has its stream shown within this, or never. */
+#define MAX_SILENT_TICKS (5000 / TICK_MS)
+
 struct _Transcode
 {
   const TranscodeParams *params;
@@ -46,8 +51,10 @@ struct _Transcode
   gboolean encoding;            /* a frame has reached the encoder */
   char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
+  guint n_silent_ticks;
 
   GMutex lock;                  /* guards what follows */
+  GPtrArray *readers;           /* sink pads of decodebin's elements */
   guint n_frames;
   int width, height;
   GstClockTime position, duration;
@@ -377,10 +384,16 @@ link_audio (Transcode * self, GstPad * pad, GstCaps * caps)
 /* --- Pipeline ------------------------------------------------------------ */
 
 static void
-on_element_added (GstBin * decode, GstElement * element, gpointer user_data)
+on_element_added (GstBin * decode, GstElement * element, Transcode * self)
 {
   GstElementFactory *factory = gst_element_get_factory (element);
+  GstPad *sink = gst_element_get_static_pad (element, "sink");
 
+  if (sink) {
+    g_mutex_lock (&self->lock);
+    g_ptr_array_add (self->readers, sink);
+    g_mutex_unlock (&self->lock);
+  }
   if (factory && strcmp (GST_OBJECT_NAME (factory), "matroskademux") == 0)
     g_signal_connect (element, "pad-added", G_CALLBACK (on_demuxer_pad), NULL);
 }
@@ -438,6 +451,37 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+/* Whether an element that reads the file by itself has come to its end. */
+static gboolean
+has_stopped_reading (Transcode * self)
+{
+  gboolean stopped = FALSE;
+  GstPad *pad;
+
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; i < self->readers->len; i++) {
+    pad = g_ptr_array_index (self->readers, i);
+    GST_OBJECT_LOCK (pad);
+    stopped |= GST_PAD_TASK (pad)
+        && gst_task_get_state (GST_PAD_TASK (pad)) == GST_TASK_PAUSED;
+    GST_OBJECT_UNLOCK (pad);
+  }
+  g_mutex_unlock (&self->lock);
+  return stopped;
+}
+
+/* decodebin keeps to itself what an element says while it is being started; a
+ * demuxer that is quick to fail then fails in silence. */
+static void
+break_silence (Transcode * self)
+{
+  if (self->has_video || !has_stopped_reading (self))
+    self->n_silent_ticks = 0;
+  else if (++self->n_silent_ticks > MAX_SILENT_TICKS)
+    fail (self, G_IO_ERROR_FAILED, "there is no video to be read in \"%s\": "
+        "it ends where one should begin", self->params->in);
+}
+
 static gboolean
 on_tick (gpointer user_data)
 {
@@ -453,6 +497,7 @@ on_tick (gpointer user_data)
 
   if (n > 0)
     progress_show (&self->progress, n, position, duration);
+  break_silence (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -515,7 +560,7 @@ build (Transcode * self, GError ** error)
   gst_element_link (in, decode);
   gst_element_link (self->mux, out);
   g_signal_connect (decode, "element-added", G_CALLBACK (on_element_added),
-      NULL);
+      self);
   g_signal_connect (decode, "autoplug-continue",
       G_CALLBACK (on_autoplug_continue), self);
   g_signal_connect (decode, "pad-added", G_CALLBACK (on_pad_added), self);
@@ -531,6 +576,7 @@ transcode_new (const TranscodeParams * params, GError ** error)
   self->params = params;
   self->loop = g_main_loop_new (NULL, FALSE);
   g_mutex_init (&self->lock);
+  self->readers = g_ptr_array_new_with_free_func (gst_object_unref);
   progress_init (&self->progress);
   picture_init (&self->picture);
   if (!build (self, error))
@@ -542,6 +588,7 @@ void
 transcode_free (Transcode * self)
 {
   gst_object_unref (self->pipeline);
+  g_ptr_array_unref (self->readers);
   picture_clear (&self->picture);
   g_mutex_clear (&self->lock);
   g_main_loop_unref (self->loop);
@@ -557,7 +604,7 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
 {
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
-  guint tick = g_timeout_add (100, on_tick, self);
+  guint tick = g_timeout_add (TICK_MS, on_tick, self);
   gint64 start = g_get_monotonic_time ();
 
   gst_element_set_state (self->pipeline, GST_STATE_PLAYING);

@@ -6,6 +6,7 @@ sound and at its time; and where that cannot be, nothing comes out.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
+import concurrent.futures
 import os
 import resource
 import shutil
@@ -218,6 +219,21 @@ class Failures(Upscale):
         self.check_fails("/dev/null", out, says="not a file")
         for source in (text, empty, sound, cut):
             self.check_fails(source, out, says=str(source))
+
+    def test_quick_failures(self):
+        """Whichever of a demuxer's start and its end comes first; the more at
+        once, the likelier the second."""
+        cut = self.dir / "cut.mp4"
+        cut.write_bytes(self.make("w.mp4", *PATTERN).read_bytes()[:2000])
+
+        def fail(number):
+            done = self.run_program(cut, self.results / f"{number}.mkv",
+                                    timeout=60)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(str(cut), done.stderr)
+
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            list(pool.map(fail, range(192)))
 
     def test_outputs(self):
         source = shutil.copy(CLIP, self.results / "in.mkv")
