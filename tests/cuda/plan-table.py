@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Has cuDNN make every plan of a model of Stable Diffusion 2.1's size, for GPUs
+r"""Has cuDNN make every plan of a model of Stable Diffusion 2.1's size, for GPUs
 that are not there, and writes what it chose as a table.
 
-    plan-table.py PROGRAM LIBRARIES [--sizes 512x512,...] [--check TABLE | --write TABLE]
+    plan-table.py PROGRAM LIBRARIES [--sizes 512x512,...] [--devices sm90_h200,...] \
+        [--check TABLE | --write TABLE]
 
 PROGRAM is plans.c built, LIBRARIES the folders with a libcuda.so.1 without device
 and cuDNN. --check fails where a plan cannot be made, where an operator of the
-table is missing, and where one that was fused is so no longer.
+table is missing, and where one that was fused is so no longer. Without --sizes and
+--devices: all of them, as --write wants.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -91,11 +93,11 @@ def read_table(path):
     return table
 
 
-def check_table(path, results, sizes, devices):
+def check_table(path, results, devices):
     bad = 0
     for (size, stage, operator), cells in read_table(path).items():
         for device, cell in zip(devices, cells):
-            if size not in sizes:
+            if (size, device.stem) not in results:
                 continue
             found = results[size, device.stem].pop((stage, operator), "missing")
             if found == "missing" or ("own" in found and "own" not in cell):
@@ -113,16 +115,19 @@ def main():
     parser.add_argument("program")
     parser.add_argument("libraries")
     parser.add_argument("--sizes", default=SIZES)
+    parser.add_argument("--devices", type=lambda names: names.split(","))
     parser.add_argument("--check", type=pathlib.Path)
     parser.add_argument("--write", type=pathlib.Path)
     parser.add_argument("--version", default="9", help="of cuDNN, for the table's head")
     options = parser.parse_args()
     sizes, devices = options.sizes.split(","), sorted((HERE / "devices").glob("*.json"))
-    results = run_all(options.program, options.libraries, sizes, devices)
+    tried = [device for device in devices
+             if not options.devices or device.stem in options.devices]
+    results = run_all(options.program, options.libraries, sizes, tried)
     plans = sum(len(result) for result in results.values())
     if options.write:
         write_table(options.write, results, sizes, devices, options.version)
-    bad = check_table(options.check, results, sizes, devices) if options.check else 0
+    bad = check_table(options.check, results, devices) if options.check else 0
     print(f"{plans} plans made, {bad} of them not as in the table")
     return 1 if bad else 0
 
