@@ -28,10 +28,10 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """What is so at one step. `first`: the phase begins with it."""
+    """What is so at one step, `since` steps after its phase began."""
 
     stage: Stage
-    first: bool
+    since: int
     learning_rate: float
     weights: dict[str, float]
 
@@ -66,5 +66,5 @@ class Schedule:
                           since / self.transition)
         first, last = phase.learning_rate
         share = .5 + .5 * math.cos(math.pi * since / phase.steps)
-        return Moment(phase.stage, since == 0,
+        return Moment(phase.stage, since,
                       last + (first - last) * share, weights)

@@ -1,38 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The small DLoRAL model in PyTorch: pixel coder, flow, retrieval, UNet.
+"""The parts of the small DLoRAL model: pixel coder, flow, retrieval, UNet.
 
 Parameter names are those of the model file (diffusers 0.25 for coder and UNet,
-DLoRAL for flow and retrieval), so a state dict is a model file and back.
-Pictures are NCHW in [-1, 1] on the HR grid; latents are 1/8 of it a side.
+DLoRAL for flow and retrieval). Pictures are NCHW in [-1, 1] on the HR grid;
+the latent grid is 1/patch_size of it a side. `c` is always the part of the
+model file's config that describes it.
 """
-import json
 import math
+from typing import Any
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 
-CONFIG = {
-    "scale": 4, "timestep": 1, "color_fix": "none",
-    "vae": {"latent_channels": 16, "scaling_factor": 1.0, "patch_size": 8,
-            "block_out_channels": [64], "layers_per_block": 1,
-            "decoder_layers_per_block": 1, "norm_num_groups": 8,
-            "mid_block": False, "use_quant_conv": False,
-            "use_post_quant_conv": False, "lq_residual": True},
-    "unet": {"in_channels": 32, "out_channels": 16,
-             "block_out_channels": [64], "layers_per_block": 1,
-             "down_block_types": ["DownBlock2D"],
-             "up_block_types": ["UpBlock2D"], "mid_block_type": None,
-             "attention_head_dim": [1], "cross_attention_dim": 0,
-             "norm_num_groups": 8, "use_linear_projection": True},
-    "cfr": {"heads": 2, "embed_dim": 16, "temperature": 16.0, "window": 5},
-    "spynet": {"channels": [8, 16, 8, 8]},
-}
+Config = dict[str, Any]
 
 
-def warp(x, flow, padding):
+def warp(x: Tensor, flow: Tensor, padding: str) -> Tensor:
     """x sampled at (i + u, j + v), flow [N][u, v][H][W] in pixels of x."""
     h, w = x.shape[-2:]
     j, i = torch.meshgrid(torch.arange(h, device=x.device),
@@ -44,7 +29,8 @@ def warp(x, flow, padding):
 
 
 class Resnet(nn.Module):
-    def __init__(self, cin, cout, groups, eps, temb=0):
+    def __init__(self, cin: int, cout: int, groups: int, eps: float,
+                 temb: int = 0) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, cin, eps)
         self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
@@ -54,7 +40,7 @@ class Resnet(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(cin, cout, 1) if cin != cout else None
 
-    def forward(self, x, temb=None):
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
         y = self.conv1(F.silu(self.norm1(x)))
         if temb is not None:
             y = y + self.time_emb_proj(F.silu(temb))[:, :, None, None]
@@ -65,18 +51,20 @@ class Resnet(nn.Module):
 class Resample(nn.Module):
     """diffusers' Downsample2D (stride 2) and Upsample2D (after nearest)."""
 
-    def __init__(self, c, stride):
+    def __init__(self, c: int, stride: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c, c, 3, stride=stride, padding=1)
 
-    def forward(self, x, size=None):
+    def forward(self, x: Tensor, size: Any = None) -> Tensor:
         return self.conv(x if size is None else F.interpolate(x, size=size))
 
 
 class Block(nn.Module):
     """A row of resnets; DownBlock2D or UpBlock2D by what its owner adds."""
 
-    def __init__(self, channels, groups, eps, temb=0, resample=None, stride=1):
+    def __init__(self, channels: list[tuple[int, int]], groups: int,
+                 eps: float, temb: int = 0, resample: str | None = None,
+                 stride: int = 1) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
             Resnet(a, b, groups, eps, temb) for a, b in channels)
@@ -86,7 +74,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c: Config) -> None:
         super().__init__()
         ch, n, g = c["block_out_channels"], c["layers_per_block"], \
             c["norm_num_groups"]
@@ -117,7 +105,7 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(g, x, eps)
         self.conv_out = nn.Conv2d(x, c["out_channels"], 3, padding=1)
 
-    def embed(self, timestep):
+    def embed(self, timestep: int) -> Tensor:
         half = self.width // 2
         f = timestep * torch.exp(
             torch.arange(half) * (-math.log(10000) / half))
@@ -125,7 +113,7 @@ class UNet(nn.Module):
         t = self.time_embedding
         return t["linear_2"](F.silu(t["linear_1"](f)))
 
-    def forward(self, x, timestep):
+    def forward(self, x: Tensor, timestep: int) -> Tensor:
         t = self.embed(timestep)
         x = self.conv_in(x)
         skips = [x]
@@ -150,7 +138,8 @@ class UNet(nn.Module):
 class Coder(nn.Module):
     """One half of the coder at one resolution, between patches and latents."""
 
-    def __init__(self, cin, width, cout, layers, groups, blocks):
+    def __init__(self, cin: int, width: int, cout: int, layers: int,
+                 groups: int, blocks: str) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(cin, width, 3, padding=1)
         setattr(self, blocks, nn.ModuleList(
@@ -159,7 +148,7 @@ class Coder(nn.Module):
         self.conv_norm_out = nn.GroupNorm(groups, width, 1e-6)
         self.conv_out = nn.Conv2d(width, cout, 3, padding=1)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for r in getattr(self, self.blocks)[0].resnets:
             x = r(x)
@@ -167,7 +156,7 @@ class Coder(nn.Module):
 
 
 class Vae(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c: Config) -> None:
         super().__init__()
         p, z, w = c["patch_size"], c["latent_channels"], \
             c["block_out_channels"][0]
@@ -178,40 +167,40 @@ class Vae(nn.Module):
         self.decoder = Coder(z, w, 3 * p * p, c["decoder_layers_per_block"],
                              c["norm_num_groups"], "up_blocks")
 
-    def encode(self, hr):
+    def encode(self, hr: Tensor) -> Tensor:
         mean = self.encoder(F.pixel_unshuffle(hr, self.patch))
         return mean[:, :self.latent] * self.scale
 
-    def decode(self, z, hr):
+    def decode(self, z: Tensor, hr: Tensor) -> Tensor:
         y = self.decoder(z / self.scale)
         return F.pixel_shuffle(y.float(), self.patch) + hr
 
 
 class SpyLevel(nn.Module):
-    def __init__(self, channels):
+    def __init__(self, channels: list[int]) -> None:
         super().__init__()
         io = [8, *channels, 2]
         self.basic_module = nn.ModuleList(
             nn.ModuleDict({"conv": nn.Conv2d(a, b, 7, padding=3)})
             for a, b in zip(io, io[1:]))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         for i, m in enumerate(self.basic_module):
             x = m["conv"](x if i == 0 else F.relu(x))
         return x
 
 
 class SpyNet(nn.Module):
-    """Flow from `ref` to `supp`, pictures at 1/8 in [-1, 1]."""
+    """Flow from `ref` to `supp`, pictures on the latent grid in [-1, 1]."""
 
     LEVELS = 6
 
-    def __init__(self, channels):
+    def __init__(self, channels: list[int]) -> None:
         super().__init__()
         self.basic_module = nn.ModuleList(
             SpyLevel(channels) for _ in range(self.LEVELS))
 
-    def prepare(self, x):
+    def prepare(self, x: Tensor) -> list[Tensor]:
         h, w = x.shape[-2:]
         x = F.interpolate(x, size=(-(-h // 32) * 32, -(-w // 32) * 32),
                           mode="bilinear", align_corners=False)
@@ -222,7 +211,7 @@ class SpyNet(nn.Module):
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))
         return pyramid[::-1]
 
-    def pyramid(self, ref, supp):
+    def pyramid(self, ref: Tensor, supp: Tensor) -> list[Tensor]:
         """Flow of every level on its own grid, coarsest first."""
         flows = []
         for net, r, s in zip(self.basic_module, self.prepare(ref),
@@ -236,9 +225,8 @@ class SpyNet(nn.Module):
             flows.append(flow + net(torch.cat([r, s, flow], 1)))
         return flows
 
-    def forward(self, ref, supp):
-        h, w = ref.shape[-2:]
-        flow = self.pyramid(ref, supp)[-1]
+    def to_grid(self, flow: Tensor, h: int, w: int) -> Tensor:
+        """The finest level's flow on a grid of h×w, in its pixels."""
         k = flow.new_tensor([w / flow.shape[3], h / flow.shape[2]])
         flow = F.interpolate(flow, size=(h, w), mode="bilinear",
                              align_corners=False)
@@ -248,7 +236,7 @@ class SpyNet(nn.Module):
 class Retrieval(nn.Module):
     """Windowed cross-frame attention: ReLU above a threshold, no softmax."""
 
-    def __init__(self, latent, c):
+    def __init__(self, latent: int, c: Config) -> None:
         super().__init__()
         self.heads, self.dim = c["heads"], c["embed_dim"]
         self.window, self.temperature = c["window"], c["temperature"]
@@ -259,7 +247,7 @@ class Retrieval(nn.Module):
         self.proj_out = nn.Conv2d(inner, latent, 1)
         self.threshold_fc = nn.Linear(self.dim, 1)
 
-    def forward(self, z, aligned):
+    def forward(self, z: Tensor, aligned: Tensor) -> Tensor:
         b, _, h, w = z.shape
         k = self.window
         # [B][heads][dim][window²][H·W]; zero values outside the picture
@@ -275,52 +263,8 @@ class Retrieval(nn.Module):
 
 
 class Cfr(nn.Module):
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.spynet = SpyNet(config["spynet"]["channels"])
         self.cross_attn_module = Retrieval(
             config["vae"]["latent_channels"], config["cfr"])
-
-
-class Dloral(nn.Module):
-    def __init__(self, config=CONFIG):
-        super().__init__()
-        self.config = config
-        self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
-        self.cfr = Cfr(config)
-
-    def flow(self, hr, previous):
-        """HR pictures -> flow on the latent grid, in latents."""
-        small = [F.interpolate(x, scale_factor=1 / 8, mode="bicubic",
-                               align_corners=False) for x in (hr, previous)]
-        return self.cfr.spynet(*small)
-
-    def restore(self, z, aligned):
-        fused = self.cfr.cross_attn_module(z, aligned)
-        eps = self.unet(torch.cat([aligned, fused], 1),
-                        self.config["timestep"])
-        return fused - eps
-
-    def frame(self, hr, previous=None):
-        """One frame. `previous`: (hr, z) of the frame before, None at first.
-        Returns the restored picture and this frame's (hr, z)."""
-        z = self.vae.encode(hr)
-        if previous is None:
-            aligned = z
-        else:
-            aligned = warp(previous[1], self.flow(hr, previous[0]), "zeros")
-        out = self.vae.decode(self.restore(z, aligned), hr)
-        return out.clamp(-1, 1), (hr, z)
-
-
-def save(model, path, state=None):
-    state = model.state_dict() if state is None else state
-    save_file({k: v.half().contiguous() for k, v in state.items()}, path,
-              {"format": "dloral", "config": json.dumps(model.config)})
-
-
-def load(path):
-    with safe_open(path, "pt") as f:
-        model = Dloral(json.loads(f.metadata()["config"]))
-        model.load_state_dict({k: f.get_tensor(k).float() for k in f.keys()})
-    return model.eval()
