@@ -54,7 +54,7 @@ def amplitudes(x: Tensor, side: int) -> Tensor:
 def spectrum(restored: Restored, batch: Batch) -> Tensor:
     """How much of every frequency there is, wherever in the window: detail
     that is a little out of place counts as detail. Windows of 16×16."""
-    return (amplitudes(restored.pictures.float(), 16)
+    return (amplitudes(restored.pictures, 16)
             - amplitudes(batch["hr"][:, 1:], 16)).abs().mean()
 
 
@@ -62,8 +62,8 @@ def drift(restored: Restored, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Each result but the first less its predecessor brought to it along the
     target's flow, [N][3][H][W]; where that is known; the flow."""
     flow, sure = (batch[k][:, 1:].flatten(0, 1) for k in ("flow", "sure"))
-    before = restored.pictures[:, :-1].flatten(0, 1).float()
-    now = restored.pictures[:, 1:].flatten(0, 1).float()
+    before = restored.pictures[:, :-1].flatten(0, 1)
+    now = restored.pictures[:, 1:].flatten(0, 1)
     return warp(before, flow, "border") - now, sure, flow
 
 
