@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Pillow's antialiased bicubic, on clips u8 [T][H][W][3]: how the engine
+enlarges what it is given, and how LQ is made of HR."""
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SCALE = 4
+
+Clip = NDArray[np.uint8]
+
+
+def to_bytes(clip: NDArray[np.float32]) -> Clip:
+    return np.clip(clip + .5, 0, 255).astype(np.uint8)
+
+
+def resize(clip: Clip, height: int, width: int) -> Clip:
+    return np.stack([np.asarray(Image.fromarray(f).resize(
+        (width, height), Image.Resampling.BICUBIC)) for f in clip])
+
+
+def shrink(clip: Clip) -> Clip:
+    return resize(clip, clip.shape[1] // SCALE, clip.shape[2] // SCALE)
+
+
+def enlarge(clip: Clip) -> Clip:
+    return resize(clip, clip.shape[1] * SCALE, clip.shape[2] * SCALE)
