@@ -4,10 +4,8 @@ flow goes with the pictures."""
 import numpy as np
 from numpy.random import Generator
 
-from .resize import Clip, to_bytes
+from .pixels import Clip, luma, to_bytes
 from .scenes import Scene
-
-LUMA = np.float32([[.299], [.587], [.114]])
 
 
 def crop(rng: Generator, scene: Scene, side: int) -> Scene:
@@ -19,7 +17,7 @@ def crop(rng: Generator, scene: Scene, side: int) -> Scene:
 def mirror(scene: Scene) -> Scene:
     """Left and right exchanged."""
     frames, flow, sure = (a[:, :, ::-1] for a in scene)
-    return Scene(frames, flow * np.float32([-1, 1]), sure)
+    return Scene(frames, flow * np.array([-1, 1], np.float32), sure)
 
 
 def transpose(scene: Scene) -> Scene:
@@ -43,8 +41,8 @@ def fade(rng: Generator, frames: Clip) -> Clip:
     a drawn scene has."""
     keep = np.float32(max(rng.uniform(-.5, 1), 0))
     colours = frames.astype(np.float32)
-    luma = colours @ LUMA
-    return to_bytes(luma + (colours - luma) * keep)
+    grey = luma(colours)
+    return to_bytes(grey + (colours - grey) * keep)
 
 
 def recolour(rng: Generator, frames: Clip, fade_share: float) -> Clip:

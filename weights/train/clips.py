@@ -10,10 +10,10 @@ from typing import NamedTuple
 import av
 import numpy as np
 from numpy.random import Generator, default_rng
-from numpy.typing import NDArray
 from PIL import Image
 
 from .flow import optical_flow
+from .pixels import Clip
 from .problem import Problem
 from .scenes import Scene
 
@@ -140,7 +140,7 @@ def frames_from(entry: Entry, first: int,
 
 
 def read_clip(entry: Entry, rng: Generator,
-              frames: int) -> NDArray[np.uint8]:
+              frames: int) -> Clip:
     """Random successive frames: u8 [T][H][W][3]."""
     first = int(rng.integers(entry.frames - frames + 1))
     try:
@@ -155,7 +155,7 @@ def read_clip(entry: Entry, rng: Generator,
     return np.stack([f.to_ndarray(format="rgb24") for f in found])
 
 
-def read_still(entry: Entry) -> NDArray[np.uint8]:
+def read_still(entry: Entry) -> Clip:
     try:
         with Image.open(entry.path) as image:
             return np.asarray(image.convert("RGB"))[None]
@@ -165,7 +165,7 @@ def read_still(entry: Entry) -> NDArray[np.uint8]:
 
 # --- Scenes ------------------------------------------------------------------
 
-def cut(rng: Generator, clip: NDArray[np.uint8], side: int) -> Scene:
+def cut(rng: Generator, clip: Clip, side: int) -> Scene:
     """A random piece of at most side×side pixels, and its optical flow."""
     t, height, width, _ = clip.shape
     h, w = min(side, height), min(side, width)

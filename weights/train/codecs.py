@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 from av.codec.context import Flags
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from .pixels import Clip
 from .problem import Problem
-
-Clip = NDArray[np.uint8]
 
 RATE = 30                       # frames a second
 HEADERS = 100                   # bits of a frame that are not for its pixels
@@ -105,8 +103,9 @@ def code(clip: Clip, coding: Coding) -> Clip:
 def jpeg(clip: Clip, quality: int) -> Clip:
     out = []
     for frame in clip:
-        bgr = np.ascontiguousarray(frame[..., ::-1])
-        _, data = cv2.imencode(".jpg", bgr,
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR),
                                [cv2.IMWRITE_JPEG_QUALITY, quality])
-        out.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert bgr is not None          # it has just been coded
+        out.append(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
     return np.stack(out)

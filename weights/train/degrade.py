@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import Generator
 
 from . import codecs, noise
-from .pictures import Array
-from .resize import Clip, shrink, to_bytes
+from .pixels import Array, Clip, luma, to_bytes
+from .resize import shrink
 from .second_order import degrade_twice
 
 
@@ -90,8 +90,8 @@ def subsample_chroma(lq: Clip) -> Clip:
     out = []
     for frame in lq.astype(np.float32):
         h, w, _ = frame.shape
-        luma = frame @ np.float32([[.299], [.587], [.114]])
-        half = cv2.resize(frame - luma, (w // 2, h // 2),
+        grey = luma(frame)
+        half = cv2.resize(frame - grey, (w // 2, h // 2),
                           interpolation=cv2.INTER_AREA)
-        out.append(luma + cv2.resize(half, (w, h)))
+        out.append(grey + cv2.resize(half, (w, h)))
     return to_bytes(np.stack(out))

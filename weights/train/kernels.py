@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from .pictures import Array
+from .pixels import Array
 
 SIZES = range(7, 22, 2)
 SHAPES = ("gaussian", "generalised", "plateau")
@@ -33,7 +33,7 @@ def bell(size: int, widths: tuple[float, float], angle: float, shape: str,
         k = 1 / (1 + square ** beta)
     else:
         k = np.exp(-.5 * square ** (beta if shape == "generalised" else 1))
-    return np.float32(k / k.sum())
+    return (k / k.sum()).astype(np.float32)
 
 
 def sinc(size: int, cutoff: float) -> Array:

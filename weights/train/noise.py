@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .pictures import Array
+from .pixels import Array, luma
 
 
 def white(rng: Generator, clip: Array, sigma: float, grey: bool) -> Array:
@@ -21,14 +21,14 @@ def poisson(rng: Generator, clip: Array, scale: float, grey: bool) -> Array:
     full light."""
     light = np.clip(clip, 0, 255)
     if grey:
-        light = light @ np.float32([[.299], [.587], [.114]])
+        light = luma(light)
     photons = rng.poisson(light).astype(np.float32)
     return clip + (photons - light) * np.float32(scale)
 
 
 def moved(field: Array, dx: float, dy: float) -> Array:
     """The field shifted, continued around its borders."""
-    m = np.float32([[1, 0, dx], [0, 1, dy]])
+    m = np.array([[1, 0, dx], [0, 1, dy]])
     return cv2.warpAffine(field, m, field.shape[1::-1],
                           borderMode=cv2.BORDER_WRAP)
 
@@ -60,7 +60,8 @@ def exposure(rng: Generator, clip: Array, gain: float, lift: float) -> Array:
     """Gain and lift (levels) that differ a little from frame to frame, by
     these deviations; their means over the clip are 1 and 0."""
     steps = rng.normal(0, 1, (2, len(clip), 1, 1, 1))
-    gains, lifts = np.float32(steps - steps.mean(1, keepdims=True))
+    steps -= steps.mean(1, keepdims=True)
+    gains, lifts = steps.astype(np.float32)
     return clip * (1 + gains * np.float32(gain)) + lifts * np.float32(lift)
 
 
@@ -73,8 +74,8 @@ def blocks(rng: Generator, clip: Array) -> Array:
     share = rng.uniform(.1, .7)
     out, spots = [], np.zeros((h, w), np.float32)
     for i, frame in enumerate(clip):
-        new = rng.standard_normal((-(-h // 8), -(-w // 8)), np.float32)
-        new = cv2.resize(new * np.float32(strength), (w, h),
+        small = rng.standard_normal((-(-h // 8), -(-w // 8)), np.float32)
+        new = cv2.resize(small * np.float32(strength), (w, h),
                          interpolation=cv2.INTER_CUBIC)
         coded = rng.random((-(-h // 16), -(-w // 16))) < (share if i else 1)
         coded = coded.repeat(16, 0).repeat(16, 1)[:h, :w]

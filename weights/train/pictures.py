@@ -5,14 +5,14 @@ natural pictures), shaded and textured surfaces, writing.
 All coordinates are canvas pixels. A picture is a function of the generator.
 """
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Array = NDArray[np.float32]
+from .pixels import Array
 
 WORDS = ("EXIT OPEN 42 the quick brown fox 10:37 Intel STOP salt & pepper "
          "Nr. 5 camera lorem ipsum MILK 98% www 3.14 left RIGHT Zug nach Ulm "
@@ -37,7 +37,7 @@ def palette(rng: Generator) -> Array:
 
 def skin(rng: Generator) -> Array:
     tint = SKIN + rng.normal(0, .04, 3)
-    return np.float32(rng.uniform(60, 245) * tint)
+    return (rng.uniform(60, 245) * tint).astype(np.float32)
 
 
 def pick(rng: Generator, colours: Array) -> Array:
@@ -125,7 +125,7 @@ def outline(rng: Generator, r: float) -> Array:
     return p @ np.array([[c, s], [-s, c]])
 
 
-def fixed(points: Array) -> NDArray[np.int32]:
+def fixed(points: Array) -> Array:
     """Coordinates as OpenCV draws them: sixteenths of a pixel."""
     return np.round(points * 16).astype(np.int32)
 
@@ -161,12 +161,11 @@ def leaf(rng: Generator, img: Array, noise: Array, colours: Array,
         return
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillPoly(mask, [poly - np.array([x0, y0]) * 16], 255, cv2.LINE_AA, 4)
-    alpha = mask.astype(np.float32) / 255
     if rng.random() < .15:              # defocused or shaded border
-        alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(1, 8))
+        mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 8)).astype("u1")
+    alpha = mask[..., None].astype(np.float32) / 255
     area = img[y0:y1, x0:x1]
-    surface = fill(rng, colours, noise[y0:y1, x0:x1])
-    area += alpha[..., None] * (surface - area)
+    area += alpha * (fill(rng, colours, noise[y0:y1, x0:x1]) - area)
 
 
 def leaves(rng: Generator, img: Array, noise: Array, colours: Array,
@@ -212,7 +211,8 @@ def page(rng: Generator, n: int, draw: ImageDraw.ImageDraw) -> None:
             draw.text((margin, float(y)), words(rng, 14), 255, font)
 
 
-def write(rng: Generator, img: Array, colours: Array, layout) -> None:
+def write(rng: Generator, img: Array, colours: Array,
+          layout: Callable) -> None:
     layer = Image.new("L", img.shape[1::-1])
     layout(rng, len(img), ImageDraw.Draw(layer))
     alpha = np.asarray(layer, np.float32)[..., None] / 255
@@ -243,7 +243,7 @@ def smooth(rng: Generator, n: int) -> Array:
     colour = skin(rng) if rng.random() < .6 else pick(rng, palette(rng))
     light = .8 + rng.uniform(.05, .2) * cloud(rng, n, rng.uniform(1.5, 2.5))
     pores = cloud(rng, n, rng.uniform(.2, .8))
-    img = colour * np.float32(np.clip(light, .2, 1.1))[..., None] \
+    img = colour * np.clip(light, .2, 1.1)[..., None].astype(np.float32) \
         + pores[..., None] * np.float32(rng.exponential(1.5))
     leaves(rng, img, pores * .2, np.stack([colour, colour * .6, skin(rng)]),
            int(rng.integers(1, 12)), 15, 200)
@@ -259,20 +259,19 @@ def texture(rng: Generator, n: int) -> Array:
     else:
         grain = cloud(rng, n, rng.uniform(.4, 1.1), rng.uniform(1, 12),
                       rng.uniform(0, math.pi))
-    mix = np.clip(.5 + grain * rng.uniform(.1, .35), 0, 1)
-    img = a + np.float32(mix)[..., None] * (b - a)
+    mix = np.clip(.5 + grain * np.float32(rng.uniform(.1, .35)), 0, 1)
+    img = a + mix[..., None] * (b - a)
     leaves(rng, img, grain, colours, int(rng.integers(1, 30)), 10, 300)
     return img
 
 
 def document(rng: Generator, n: int) -> Array:
     """A page or a screen with text and boxes."""
-    paper = np.float32(rng.uniform(190, 255) + rng.normal(0, 4, 3))
-    ink = np.float32(rng.uniform(0, 90) + rng.normal(0, 10, 3))
+    paper = pick(rng, np.full((1, 3), rng.uniform(190, 250), np.float32))
+    ink = pick(rng, np.full((1, 3), rng.uniform(0, 90), np.float32))
     if rng.random() < .3:
         paper, ink = ink, paper
     img = paper + ramp(rng, n, n)[..., None] * np.float32(rng.normal(0, 12))
-    img = img + np.zeros((1, 1, 3), np.float32)
     leaves(rng, img, ramp(rng, n, n), palette(rng),
            int(rng.integers(0, 8)), 20, 200)
     write(rng, img, ink[None], page)

@@ -2,16 +2,11 @@
 """Pillow's antialiased bicubic, on clips u8 [T][H][W][3]: how the engine
 enlarges what it is given, and how LQ is made of HR."""
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from .pixels import Clip
+
 SCALE = 4
-
-Clip = NDArray[np.uint8]
-
-
-def to_bytes(clip: NDArray[np.float32]) -> Clip:
-    return np.clip(clip + .5, 0, 255).astype(np.uint8)
 
 
 def resize(clip: Clip, height: int, width: int) -> Clip:

@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 from . import augment, scenes
 from .clips import Footage
 from .degrade import Kind, degrade, subsample_chroma
+from .pixels import Clip
 from .problem import Problem
-from .resize import Clip, enlarge
+from .resize import enlarge
 from .scenes import Scene
 from .shifts import shifted
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.random import Generator, default_rng
-from numpy.typing import NDArray
 
-from .pictures import Array, fixed, outline, picture
+from .pictures import fixed, outline, picture
+from .pixels import Array, Clip, Mask
 
 DRAWING, SENSOR = 1, 2          # streams of random numbers
 PURE = .98      # share of one layer in a pixel that counts as that layer's
@@ -22,9 +22,9 @@ PURE = .98      # share of one layer in a pixel that counts as that layer's
 
 class Scene(NamedTuple):
     """Pictures and the motion in them, of H×W pixels."""
-    frames: NDArray[np.uint8]   # [T][H][W][3], RGB
+    frames: Clip                # [T][H][W][3], RGB
     flow: Array                 # [T-1][H][W][u, v], frame t -> t-1, pixels
-    sure: NDArray[np.bool_]     # [T-1][H][W], seen in frame t-1, too
+    sure: Mask                  # [T-1][H][W], seen in frame t-1, too
 
 
 # --- Motion ------------------------------------------------------------------
@@ -182,7 +182,7 @@ def compose(shots: list[Shot], t: int) -> tuple[Array, Array]:
 
 
 def true_flow(shots: list[Shot], t: int, now: Array,
-              before: Array) -> tuple[Array, NDArray[np.bool_]]:
+              before: Array) -> tuple[Array, Mask]:
     """Flow t -> t-1 of the layer seen most at each pixel, and where it is
     sure: where nearly only that layer is seen, here and at the target.
     `now`, `before`: the layers' shares in frames t and t-1."""
@@ -194,7 +194,8 @@ def true_flow(shots: list[Shot], t: int, now: Array,
     sure = np.zeros((side, side), bool)
     for i, shot in enumerate(shots):
         a = shot.matrix(t - 1) @ np.linalg.inv(shot.matrix(t))
-        mx, my = (np.float32(r[0] * x + r[1] * y + r[2]) for r in a[:2])
+        mx, my = ((r[0] * x + r[1] * y + r[2]).astype(np.float32)
+                  for r in a[:2])
         there = cv2.remap(before[i], mx, my, cv2.INTER_LINEAR)
         inside = (mx >= 0) & (my >= 0) & (mx <= side - 1) & (my <= side - 1)
         here = front == i
@@ -212,7 +213,7 @@ class Lens(NamedTuple):
     lift: float
     noise: float                # deviation, levels
 
-    def take(self, img: Array, key: list[int]) -> NDArray[np.uint8]:
+    def take(self, img: Array, key: list[int]) -> Array:
         img = img * self.gain + self.lift
         if self.noise:
             noise = default_rng(key).standard_normal(img.shape, np.float32)

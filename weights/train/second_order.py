@@ -15,8 +15,8 @@ from numpy.random import Generator
 
 from . import codecs, noise
 from .kernels import random_kernel, random_sinc
-from .pictures import Array
-from .resize import SCALE, Clip, to_bytes
+from .pixels import Array, Clip, to_bytes
+from .resize import SCALE
 
 
 class Order(NamedTuple):

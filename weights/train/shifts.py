@@ -6,12 +6,11 @@ import math
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from .pictures import Array
+from .pixels import Array
 from .scenes import Scene
 
-STEP = 16                       # parts of a pixel that shifts are whole ones of
+STEP = 16                       # shifts are whole 16ths of a pixel
 
 
 def random_positions(rng: Generator, frames: int,
@@ -31,26 +30,27 @@ def random_positions(rng: Generator, frames: int,
     return np.round(places * parts) / parts
 
 
-def crop_at(still: NDArray[np.uint8], x: float, y: float,
-            side: int) -> NDArray[np.uint8]:
+def crop_at(still: Array, x: float, y: float,
+            side: int) -> Array:
     if x == int(x) and y == int(y):
         return still[int(y):int(y) + side, int(x):int(x) + side]
     m = np.array([[1, 0, x], [0, 1, y]])
-    return cv2.warpAffine(still, m, (side, side), borderMode=cv2.BORDER_REFLECT,
-                          flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP)
+    return cv2.warpAffine(still, m, (side, side),
+                          flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REFLECT)
 
 
-def shifted(rng: Generator, still: NDArray[np.uint8], frames: int,
+def shifted(rng: Generator, still: Array, frames: int,
             side: int) -> Scene:
     """`still`: u8 [H][W][3], no smaller than side×side."""
     height, width, _ = still.shape
     places = random_positions(rng, frames, (width - side, height - side))
-    x = np.arange(side)
+    way = np.arange(side)
     flow = np.empty((frames - 1, side, side, 2), np.float32)
     sure = np.empty((frames - 1, side, side), bool)
     for t, (dx, dy) in enumerate(places[1:] - places[:-1]):
         flow[t] = dx, dy
-        ox, oy = ((x + d >= 0) & (x + d <= side - 1) for d in (dx, dy))
+        ox, oy = ((way + d >= 0) & (way + d <= side - 1) for d in (dx, dy))
         sure[t] = oy[:, None] & ox
-    return Scene(np.stack([crop_at(still, *p, side) for p in places]),
-                 flow, sure)
+    return Scene(np.stack([crop_at(still, x, y, side)
+                           for x, y in places.tolist()]), flow, sure)
