@@ -28,12 +28,11 @@ def transpose(scene: Scene) -> Scene:
 
 def turn(rng: Generator, scene: Scene) -> Scene:
     """One of the eight ways to lay a square."""
-    for _ in range(2):                  # in both directions
-        if rng.random() < .5:
-            scene = mirror(scene)
-        if rng.random() < .5:
-            scene = transpose(scene)
-    return scene
+    if rng.random() < .5:
+        scene = mirror(scene)
+    if rng.random() < .5:               # upside down
+        scene = transpose(mirror(transpose(scene)))
+    return transpose(scene) if rng.random() < .5 else scene
 
 
 def fade(rng: Generator, frames: Clip) -> Clip:

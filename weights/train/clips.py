@@ -118,25 +118,31 @@ def check_size(entry: Entry, frame: av.VideoFrame) -> None:
             f"{frame.time or 0:.2f} s; cut it into clips of one size each")
 
 
-def frames_from(entry: Entry, first: int,
-                frames: int) -> list[av.VideoFrame]:
+def frames_from(entry: Entry, first: int, frames: int,
+                seek: bool = True) -> list[av.VideoFrame]:
     """`frames` frames from number `first` on, or the last of the clip where
-    it ends before; fewer where there are fewer behind the key frame."""
+    it ends before; all from the beginning is decoded where seeking does not
+    lead to what is before them, or not `seek`."""
     with av.open(str(entry.path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         begin = float((stream.start_time or 0) * (stream.time_base or 0))
-        time = begin + (first - .5) / float(entry.rate)
-        if first:
+        step = float(1 / entry.rate)
+        time = begin + (first - .5) * step
+        if first and seek:
             container.seek(int(time * av.time_base))
         last: collections.deque[av.VideoFrame] = collections.deque(
             maxlen=frames)
         for frame in container.decode(stream):
             check_size(entry, frame)
+            if seek and not last and (frame.time or 0) > time + step:
+                break
             last.append(frame)
             if len(last) == frames and (last[0].time or 0) >= time:
                 break
-        return list(last)
+    if len(last) < frames and seek:
+        return frames_from(entry, first, frames, seek=False)
+    return list(last)
 
 
 def read_clip(entry: Entry, rng: Generator,
@@ -145,8 +151,6 @@ def read_clip(entry: Entry, rng: Generator,
     first = int(rng.integers(entry.frames - frames + 1))
     try:
         found = frames_from(entry, first, frames)
-        if len(found) < frames:
-            found = frames_from(entry, 0, frames)
     except (av.FFmpegError, OSError) as e:
         raise unreadable(entry.path, e) from e
     if len(found) < frames:

@@ -161,11 +161,12 @@ def leaf(rng: Generator, img: Array, noise: Array, colours: Array,
         return
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillPoly(mask, [poly - np.array([x0, y0]) * 16], 255, cv2.LINE_AA, 4)
+    alpha: Array = mask / np.float32(255)
     if rng.random() < .15:              # defocused or shaded border
-        mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 8)).astype("u1")
-    alpha = mask[..., None].astype(np.float32) / 255
+        alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(1, 8))
     area = img[y0:y1, x0:x1]
-    area += alpha * (fill(rng, colours, noise[y0:y1, x0:x1]) - area)
+    surface = fill(rng, colours, noise[y0:y1, x0:x1])
+    area += alpha[..., None] * (surface - area)
 
 
 def leaves(rng: Generator, img: Array, noise: Array, colours: Array,

@@ -94,14 +94,16 @@ def open_source(config: DataConfig, seed: int,
                 moving: bool) -> Callable[[int], Scene]:
     """Scenes by number; of one frame where they are to be shifted."""
     frames = config.frames if moving else 1
-    clips, stills = config.clips, [] if moving else config.stills
-    if stills:
-        clips = []
-    if not clips and not stills:
+    stills = [] if moving else config.stills
+    clips = [] if stills else config.clips
+    if clips or stills:
+        footage = Footage(clips, stills, frames, config.side,
+                          config.scene_side)
+        return functools.partial(footage.scene, seed)
+    if moving:
         return functools.partial(scenes.scene, seed, frames=frames,
                                  side=config.scene_side)
-    footage = Footage(clips, stills, frames, config.side, config.scene_side)
-    return functools.partial(footage.scene, seed)
+    return functools.partial(scenes.still, seed, side=config.scene_side)
 
 
 class Recent:

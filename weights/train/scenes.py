@@ -234,9 +234,18 @@ def scene(seed: int, number: int, frames: int = 3, side: int = 256,
           lens: Lens | None = None) -> Scene:
     """Scene `number` of `seed`; `lens`: another than the scene's own."""
     rng = default_rng([seed, number, DRAWING])
-    lens = lens or random_lens(rng)
+    own = random_lens(rng)
     layers, camera = stack(rng, side)
-    return film(layers, camera, frames, side, lens, [seed, number])
+    return film(layers, camera, frames, side, lens or own, [seed, number])
+
+
+def still(seed: int, number: int, side: int) -> Scene:
+    """Frame 0 of a scene, as sharp as it can be."""
+    rng = default_rng([seed, number, DRAWING])
+    lens = random_lens(rng)._replace(blur=0., noise=0.)
+    layers, camera = stack(rng, side)
+    layers = [x._replace(shutter=0.) for x in layers]
+    return film(layers, camera, 1, side, lens, [seed, number])
 
 
 def film(layers: list[Layer], camera: Path, frames: int, side: int,
