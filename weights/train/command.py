@@ -7,17 +7,20 @@ from pathlib import Path
 import torch
 from torch.utils.data import default_collate
 
+from . import checkpoint
 from .config import RunConfig, read_config
-from .distillation import Distillation, DistillationConfig
-from .losses import PARTS, Part
-from .perceptual import Lpips, LpipsConfig
+from .distillation import distillation
+from .losses import PARTS, Batch, Part
+from .perceptual import Lpips
 from .problem import Problem
+from .restored import Restored
 from .samples import Samples
 from .sd21 import Sd21, Sd21Config
 from .small import Small
 from .trainer import Trainer, make_accelerator
 
 EXAMPLES = 24       # clips that the small model's coordinates come from
+MORE_PARTS = {"lpips", "csd"}
 
 
 def make_model(config: RunConfig) -> torch.nn.Module:
@@ -43,3 +46,55 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stop", type=int, metavar="STEP",
                         help="end there, to be resumed")
     return parser.parse_args(arguments)
+
+
+def make_parts(config: RunConfig, model: torch.nn.Module,
+               device: torch.device) -> dict[str, Part]:
+    """The losses, those that need networks only where they weigh."""
+    parts = dict(PARTS)
+    used = set().union(*config.schedule.losses.values())
+    if "lpips" in used:
+        network = Lpips(config.perceptual.net,
+                        config.perceptual.backbone).to(device)
+
+        def lpips(restored: Restored, batch: Batch) -> torch.Tensor:
+            return network(restored.pictures.flatten(0, 1),
+                           batch["hr"][:, 1:].flatten(0, 1)).mean()
+        parts["lpips"] = lpips
+    if "csd" in used:
+        if not isinstance(model, Sd21):
+            raise Problem("losses: csd: wants [sd21], whose stock UNet it "
+                          "asks")
+        distil = distillation(model, config.distillation.prompt)
+
+        def csd(restored: Restored, batch: Batch) -> torch.Tensor:
+            return distil(restored.latents.flatten(0, 1))
+        parts["csd"] = csd
+    return parts
+
+
+def run(options: argparse.Namespace) -> None:
+    config = read_config(options.config, set(PARTS) | MORE_PARTS)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise Problem(f"{options.out}: cannot be made: {e}") from e
+    if not options.resume and (options.out / checkpoint.NAME).exists():
+        raise Problem(f"{options.out}: has a checkpoint already: --resume "
+                      "goes on from it, another folder begins anew")
+    accelerator = make_accelerator(config, options.out)
+    model = make_model(config)
+    parts = make_parts(config, model, accelerator.device)
+    trainer = Trainer(config, model, parts, accelerator, options.out)
+    if options.resume:
+        trainer.resume()
+    trainer.run(options.stop)
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        run(parse(arguments))
+    except Problem as e:
+        print(f"train: {e}", file=sys.stderr)
+        return 1
+    return 0

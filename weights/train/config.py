@@ -35,6 +35,22 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PerceptualConfig:
+    """Of the loss "lpips". `net`: vgg or alex. `backbone`: torchvision's
+    weights of it; none: torchvision's own copy."""
+
+    net: str = "vgg"
+    backbone: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationConfig:
+    """Of the loss "csd". `prompt`: what results are to look like."""
+
+    prompt: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """`text` is the file as it was read, by which runs are told apart."""
 
@@ -44,14 +60,16 @@ class RunConfig:
     data: DataConfig
     schedule: Schedule
     model: SmallConfig | Sd21Config
-    perceptual: dict[str, Any]
-    distillation: dict[str, Any]
+    perceptual: PerceptualConfig
+    distillation: DistillationConfig
 
 
 def convert(value: Any, kind: Any, where: str) -> Any:
     """A TOML value as a field's type; whole numbers pass for real ones."""
     if kind is float and type(value) is int:
         return float(value)
+    if kind in (Path, Path | None) and type(value) is str:
+        return Path(value)
     plain = typing.get_origin(kind) or kind
     if typing.get_origin(kind) is list and type(value) is list:
         return [convert(v, typing.get_args(kind)[0], where) for v in value]
@@ -76,7 +94,7 @@ def read_table(cls: Any, table: Any, where: str) -> Any:
         if name in table:
             values[name] = convert(table[name], hints[name],
                                    f"{where}: {name}")
-        elif field.default is dataclasses.MISSING:
+        elif field.default is field.default_factory is dataclasses.MISSING:
             raise Problem(f"{where}: {name} is missing")
     return cls(**values)
 
@@ -154,4 +172,7 @@ def read_config(path: Path, parts: set[str]) -> RunConfig:
         read_table(DataConfig, text.get("data"), f"{path}: [data]"),
         read_schedule(text, path, parts),
         read_table(cls, text[name], f"{path}: [{name}]"),
-        text.get("perceptual", {}), text.get("distillation", {}))
+        read_table(PerceptualConfig, text.get("perceptual", {}),
+                   f"{path}: [perceptual]"),
+        read_table(DistillationConfig, text.get("distillation", {}),
+                   f"{path}: [distillation]"))

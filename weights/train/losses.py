@@ -84,8 +84,8 @@ def stillness(restored: Restored, batch: Batch) -> Tensor:
 
 def flow(restored: Restored, batch: Batch) -> Tensor:
     """End-point error of the flow network, on every level's own grid."""
-    if restored.flows is None:
-        return restored.pictures.new_zeros(())
+    if restored.flows is None:      # each frame is its own predecessor
+        return restored.pictures.new_zeros(()).requires_grad_()
     true = batch["flow"].flatten(0, 1)
     known = batch["sure"].flatten(0, 1)
     error = restored.pictures.new_zeros(())

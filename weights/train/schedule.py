@@ -3,7 +3,8 @@
 
 Algorithm 1 of the paper: consistency and enhancement in turns; where one
 follows the other, the weights of the losses move linearly from the old set to
-the new one. A model without pretrained base has a stage of its own for it.
+the new one. A model with nothing pretrained has stages of its own for its
+flow network and its base.
 """
 import dataclasses
 import enum
@@ -11,6 +12,7 @@ import math
 
 
 class Stage(enum.StrEnum):
+    FLOW = "flow"
     BASE = "base"
     CONSISTENCY = "consistency"
     ENHANCEMENT = "enhancement"
@@ -61,7 +63,8 @@ class Schedule:
             begin, before = begin + phase.steps, phase
         since = step - begin
         weights = self.losses[phase.stage]
-        if before and since < self.transition:
+        # The flow network's loss says nothing of pictures.
+        if before and before.stage != Stage.FLOW and since < self.transition:
             weights = mix(self.losses[before.stage], weights,
                           since / self.transition)
         first, last = phase.learning_rate

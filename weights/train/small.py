@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The small model: learned from nothing, then with the two adapters.
 
-Its base learns first. Then it is frozen but for the UNet's first convolution,
-and C-LoRA, D-LoRA and the retrieval learn by the paper's two stages.
+Its flow network learns first, then, with that frozen, its base. Then all is
+frozen but the UNet's first convolution; C-LoRA, D-LoRA and the retrieval learn
+by the paper's two stages.
 """
 import dataclasses
 import json
@@ -76,6 +77,8 @@ class Small(nn.Module):
         super().__init__()
         self.config = config.config
         try:
+            # TOML has no null, which is what says that there is none.
+            self.config["unet"].setdefault("mid_block_type", None)
             self.vae = Vae(self.config["vae"])
             self.unet = UNet(self.config["unet"])
             self.cfr = Cfr(self.config)
@@ -133,13 +136,16 @@ class Small(nn.Module):
     def learn(self, stage: Stage) -> list[nn.Parameter]:
         """Exactly what learns in the stage requires a gradient afterwards."""
         for name, parameter in self.named_parameters():
-            if stage == Stage.BASE:
-                learns = ".lora_" not in name
+            is_flow = name.startswith("cfr.spynet.")
+            if stage == Stage.FLOW:
+                learns = is_flow
+            elif stage == Stage.BASE:
+                learns = not is_flow and ".lora_" not in name
             else:
                 learns = f".{KINDS[stage]}." in name \
-                    or name.startswith("unet.conv_in.")
-                if stage == Stage.CONSISTENCY:
-                    learns |= name.startswith("cfr.cross_attn_module.")
+                    or name.startswith("unet.conv_in.") \
+                    or stage == Stage.CONSISTENCY \
+                    and name.startswith("cfr.cross_attn_module.")
             parameter.requires_grad_(learns)
         return [p for p in self.parameters() if p.requires_grad]
 

@@ -248,18 +248,22 @@ class Retrieval(nn.Module):
         self.threshold_fc = nn.Linear(self.dim, 1)
 
     def forward(self, z: Tensor, aligned: Tensor) -> Tensor:
-        b, _, h, w = z.shape
-        k = self.window
-        # [B][heads][dim][window²][H·W]; zero values outside the picture
-        q = self.query_conv(z).reshape(b, self.heads, self.dim, 1, h * w)
-        key, value = (F.unfold(c(aligned), k, padding=k // 2)
-                      .reshape(b, self.heads, self.dim, k * k, h * w)
+        """One place of the window after the other, [B][heads][dim][H][W]
+        each; keys and values outside the picture are zero."""
+        h, w, side = *z.shape[-2:], self.window
+        shape = (self.heads, self.dim)
+        q = self.query_conv(z).unflatten(1, shape)
+        key, value = (F.pad(c(aligned), 4 * [side // 2]).unflatten(1, shape)
                       for c in (self.key_conv, self.value_conv))
         tau = self.threshold_fc(q.movedim(2, -1))[..., 0]
-        sim = (q * key).sum(2) / math.sqrt(self.dim)
-        attn = F.relu((sim - tau) / self.temperature)
-        out = (attn[:, :, None] * value).sum(3)
-        return z + self.proj_out(out.reshape(b, -1, h, w))
+        out = torch.zeros_like(q)
+        for place in range(side * side):
+            y, x = place // side, place % side
+            here = (..., slice(y, y + h), slice(x, x + w))
+            sim = (q * key[here]).sum(2) / math.sqrt(self.dim)
+            attn = F.relu((sim - tau) / self.temperature)
+            out = out + attn[:, :, None] * value[here]
+        return z + self.proj_out(out.flatten(1, 2))
 
 
 class Cfr(nn.Module):

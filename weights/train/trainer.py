@@ -107,6 +107,7 @@ class Trainer:
         if self.mean:
             self.mean.copy_to(self.learned)
         self.learned = self.model.learn(stage)
+        self.sums.clear()
         self.mean = EMAModel(self.learned, decay=self.config.train.average)
         self.mean.to(self.accelerator.device)
 
