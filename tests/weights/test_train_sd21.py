@@ -3,7 +3,7 @@
 begins, what learns when, the losses that go with it, and that the engine
 computes from what it exports what PyTorch computed.
 
-    v/bin/pip install -r weights/train/requirements.txt
+    v/bin/pip install -r tests/weights/requirements.txt lpips
     v/bin/python tests/weights/test_train_sd21.py BUILD-FOLDER [unittest's own]
 
 SPDX-License-Identifier: LGPL-2.1-or-later

@@ -175,19 +175,27 @@ class Sd21(nn.Module):
                 content[f"unet_lora_{part}_modules_{kind}"] \
                     = self.adapted[part]
         path = folder / "model.pkl"
-        beside = path.with_name(path.name + ".part")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
+            write_whole(path, content)
         except OSError as e:
-            beside.unlink(missing_ok=True)
             raise Problem(f"{path}: cannot be written: {e.strerror}") from None
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().cpu()
             for name, p in module.state_dict().items()}
+
+
+def write_whole(path: Path, content: object) -> None:
+    """Beside `path`, renamed at the end."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        with open(beside, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
