@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "weights"))
 import av                                                       # noqa: E402
 import numpy as np                                              # noqa: E402
 from PIL import Image                                           # noqa: E402
+from torch.utils.data import DataLoader, Subset                 # noqa: E402
 
 from train import augment, clips, codecs, kernels, noise        # noqa: E402
 from train import samples, scenes, shifts                       # noqa: E402
@@ -34,6 +35,7 @@ from train.flow import optical_flow                             # noqa: E402
 from train.problem import Problem                               # noqa: E402
 from train.resize import shrink                                 # noqa: E402
 from train.samples import DataConfig, Samples                   # noqa: E402
+from train.yuv import to_i420, to_rgb                           # noqa: E402
 
 SHARP = scenes.Lens(0., 1., 0., 0.)
 SMALL = {"side": 64, "scene_side": 96, "scene_window": 3}
@@ -102,11 +104,21 @@ class Repeats(unittest.TestCase):
             self.assertEqual(len(set(backwards)), len(self.NUMBERS))
 
     def test_in_another_process(self):
-        code = (f"import sys; sys.path.insert(0, {str(ROOT / 'tests/weights')!r});"
-                "import test_data; print(*test_data.Repeats().digests(True))")
-        out = subprocess.run([sys.executable, "-c", code], check=True,
-                             capture_output=True, text=True).stdout
+        code = "import test_data; print(*test_data.Repeats().digests(True))"
+        out = subprocess.run(
+            [sys.executable, "-c", code], check=True, text=True,
+            capture_output=True, cwd=ROOT / "tests" / "weights").stdout
         self.assertEqual(out.split(), self.digests(True))
+
+    def test_in_data_processes(self):
+        """Forked after OpenCV was at work, and begun anew."""
+        numbers = range(4)
+        some = Samples(DataConfig(scene_window=3), 3, True)
+        expected = [digest(some[n]) for n in numbers]
+        for method in ("fork", "spawn"):
+            loader = DataLoader(Subset(some, numbers), None, num_workers=1,
+                                multiprocessing_context=method, timeout=60)
+            self.assertEqual([digest(s) for s in loader], expected)
 
     def test_depends_on_seed_and_stage(self):
         config = DataConfig(**SMALL)
@@ -150,8 +162,8 @@ class Motion(unittest.TestCase):
             scenes.Path(np.array([0, 1, 0, 0.]), np.array([0, 0, *v]), 1e9,
                         0., np.zeros((0, 4))) for v in ((3, -2), (-2, 1),
                                                         (0, 0)))
-        pictures = [np.float32(rng.uniform(0, 255, (n // 4, n // 4, 3))).repeat(
-            4, 0).repeat(4, 1) for _ in range(2)]
+        pictures = [np.float32(rng.uniform(0, 255, (n // 4, n // 4, 3)))
+                    .repeat(4, 0).repeat(4, 1) for _ in range(2)]
         mask = np.zeros((n, n), np.float32)     # pixels 20 … 39 × 24 … 47
         mask[n // 2 - 64 + 48:n // 2 - 64 + 96,
              n // 2 - 64 + 40:n // 2 - 64 + 80] = 1
@@ -309,7 +321,7 @@ class Coding(unittest.TestCase):
             coded = [codecs.code(clip, make(.3)) for clip in lq]
             each = [np.mean([psnr(a[t], b[t]) for a, b in zip(coded, lq)])
                     for t in range(4)]
-            self.assertLess(max(each) - min(each), 1.5)
+            self.assertLess(max(each) - min(each), 2.5)
 
     def test_order(self):
         for frames in (1, 2, 3, 5, 40):
@@ -335,6 +347,31 @@ class Coding(unittest.TestCase):
                  for _ in range(500)]
         self.assertTrue(60 <= min(rates) and max(rates) <= 800)
         self.assertTrue(180 < np.median(rates) < 270)       # √(60·800) = 219
+
+    def test_colours(self):
+        """Nothing gets lighter or darker; grey stays grey."""
+        clip = np.stack([shrink(scenes.scene(5, n, 1, 192, SHARP).frames)[0]
+                         for n in range(6)])
+        there = np.stack([to_rgb(to_i420(x)) for x in clip])
+        off = (there - clip.astype(float)).mean((1, 2))
+        self.assertLess(abs(off).max(), 1)              # of flat pictures
+        self.assertLess(abs(off.mean(0)).max(), .3)
+        grey = np.arange(256, dtype=np.uint8)[:, None, None].repeat(
+            8, 1).repeat(3, 2)
+        self.assertLessEqual(abs(to_rgb(to_i420(grey)) - grey.astype(
+            int)).max(), 1)
+        for make in self.CODINGS:
+            off = codecs.code(clip[:1], make(3)) - clip[:1].astype(float)
+            self.assertLess(abs(off.mean((0, 1, 2))).max(), .6)
+
+    def test_i420_is_ffmpegs(self):
+        """The layout, and all but libswscale's rounding."""
+        picture = shrink(scenes.scene(5, 3, 1, 192, SHARP).frames)[0]
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+            format="yuv420p", interpolation="AREA")
+        off = to_i420(picture) - frame.to_ndarray().astype(int)
+        self.assertLess(abs(off).mean(), 2)
+        self.assertLess(abs(off[48:]).mean(), 2)
 
     def test_no_encoder(self):
         with self.assertRaisesRegex(Problem, "has no encoder nonsense"):
@@ -401,10 +438,13 @@ class Kernels(unittest.TestCase):
                 kernels.bell(21, (2, 2), 1., shape, 1), expected, atol=1e-6)
 
     def test_sinc_cuts_off(self):
-        k = kernels.sinc(21, math.pi / 2)
-        gain = abs(np.fft.fft2(k, (64, 64)))[0]     # π/32 a step
-        self.assertTrue((abs(gain[:12] - 1) < .2).all())
-        self.assertLess(gain[22:33].max(), .2)
+        """A disc of frequencies, transformed and cut."""
+        w = np.fft.fftfreq(512) * 2 * math.pi
+        for cutoff in (math.pi / 3, 2.4):
+            disc = np.hypot(w[:, None], w) < cutoff
+            k = np.fft.fftshift(np.fft.ifft2(disc).real)[246:267, 246:267]
+            np.testing.assert_allclose(kernels.sinc(21, cutoff), k / k.sum(),
+                                       atol=2e-3)
 
 
 def write_clip(path, levels, size=(64, 64), codec="libx264", rate=10):
@@ -558,7 +598,7 @@ class Config(unittest.TestCase):
         for fields, text in (
                 ({"side": 100}, "side: expected a multiple of 8, found 100"),
                 ({"side": 16}, "side: expected a number from 32 to 4096"),
-                ({"scene_side": 100}, "scene_side: expected a number from 192"),
+                ({"scene_side": 90}, "scene_side: expected a number from 192"),
                 ({"frames": 1}, "frames: expected a number from 2"),
                 ({"scene_window": 0}, "scene_window: expected"),
                 ({"samples_per_scene": 0}, "samples_per_scene: expected"),

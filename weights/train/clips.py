@@ -21,6 +21,7 @@ CUTS = 3                        # stream of random numbers
 VIDEO = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg",
          ".ts", ".ogv", ".flv", ".wmv", ".y4m")
 STILL = (".png", ".jpg", ".jpeg", ".webp")
+NOT_STILLS = (OSError, SyntaxError, Image.DecompressionBombError)  # Pillow's
 
 
 class Entry(NamedTuple):
@@ -87,7 +88,7 @@ def look_at_still(path: Path) -> Entry:
     try:
         with Image.open(path) as image:
             return Entry(path, *image.size, 1, Fraction(1))
-    except OSError as e:
+    except NOT_STILLS as e:
         raise unreadable(path, e) from e
 
 
@@ -163,7 +164,7 @@ def read_still(entry: Entry) -> Clip:
     try:
         with Image.open(entry.path) as image:
             return np.asarray(image.convert("RGB"))[None]
-    except (OSError, SyntaxError) as e:         # as Pillow has it
+    except NOT_STILLS as e:
         raise unreadable(entry.path, e) from e
 
 

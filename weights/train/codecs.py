@@ -16,6 +16,7 @@ from numpy.random import Generator
 
 from .pixels import Clip
 from .problem import Problem
+from .yuv import to_i420, to_rgb
 
 RATE = 30                       # frames a second
 HEADERS = 100                   # bits of a frame that are not for its pixels
@@ -87,8 +88,7 @@ def code(clip: Clip, coding: Coding) -> Clip:
     encoder = open_encoder(coding, width, height)
     packets = []
     for t, i in enumerate(order(frames)):
-        frame = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(clip[i]), "rgb24")
+        frame = av.VideoFrame.from_ndarray(to_i420(clip[i]), "yuv420p")
         frame.pts = t
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
@@ -97,7 +97,7 @@ def code(clip: Clip, coding: Coding) -> Clip:
     decoder.thread_count = 1
     decoder.extradata = encoder.extradata
     seen = [f for p in [*packets, None] for f in decoder.decode(p)]
-    return np.stack([f.to_ndarray(format="rgb24") for f in seen[-frames:]])
+    return np.stack([to_rgb(f.to_ndarray()) for f in seen[-frames:]])
 
 
 def jpeg(clip: Clip, quality: int) -> Clip:

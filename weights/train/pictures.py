@@ -155,15 +155,17 @@ def leaf(rng: Generator, img: Array, noise: Array, colours: Array,
     if r < 10 or rng.random() < .3:
         cv2.fillPoly(img, [poly], pick(rng, colours).tolist(), cv2.LINE_AA, 4)
         return
-    x0, y0 = np.maximum(poly.min(0) // 16 - 1, 0).tolist()
-    x1, y1 = np.minimum(poly.max(0) // 16 + 3, n).tolist()
+    soft = rng.uniform(1, 8) if rng.random() < .15 else 0.  # out of focus
+    margin = int(3 * soft) + 1
+    x0, y0 = np.maximum(poly.min(0) // 16 - margin, 0).tolist()
+    x1, y1 = np.minimum(poly.max(0) // 16 + margin + 2, n).tolist()
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillPoly(mask, [poly - np.array([x0, y0]) * 16], 255, cv2.LINE_AA, 4)
     alpha: Array = mask / np.float32(255)
-    if rng.random() < .15:              # defocused or shaded border
-        alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(1, 8))
+    if soft:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), soft)
     area = img[y0:y1, x0:x1]
     surface = fill(rng, colours, noise[y0:y1, x0:x1])
     area += alpha[..., None] * (surface - area)
@@ -229,7 +231,7 @@ def dead_leaves(rng: Generator, n: int) -> Array:
     if rng.random() < .3:
         img += noise[..., None] * np.float32(rng.exponential(10))
     dense = 3 if rng.random() < .7 else 2
-    count = int(10 ** rng.uniform(.7, dense) * (n / 672) ** 2) + 3
+    count = int(10 ** rng.uniform(1.2, dense) * (n / 672) ** 2) + 3
     leaves(rng, img, noise, colours, count,
            rng.uniform(3, 30), rng.uniform(80, 400))
     if rng.random() < .4:
@@ -242,7 +244,7 @@ def dead_leaves(rng: Generator, n: int) -> Array:
 def smooth(rng: Generator, n: int) -> Array:
     """Skin, cloth, walls: soft light, faint grain, next to no edges."""
     colour = skin(rng) if rng.random() < .6 else pick(rng, palette(rng))
-    light = .8 + rng.uniform(.05, .2) * cloud(rng, n, rng.uniform(1.5, 2.5))
+    light = .8 + rng.uniform(.05, .2) * cloud(rng, n, rng.uniform(1.8, 3))
     pores = cloud(rng, n, rng.uniform(.2, .8))
     img = colour * np.clip(light, .2, 1.1)[..., None].astype(np.float32) \
         + pores[..., None] * np.float32(rng.exponential(1.5))

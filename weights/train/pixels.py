@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Arrays of pixels: what they are called, 8 bits, luma."""
+import cv2
 import numpy as np
+
+# Data processes are forked: a pool of threads that OpenCV began before would
+# not answer in them. Nor are they to fight for cores.
+cv2.setNumThreads(1)
 
 Array = np.ndarray              # f32; pictures in 0 … 255
 Clip = np.ndarray               # u8 [T][H][W][3], RGB

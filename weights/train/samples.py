@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator, default_rng
@@ -153,7 +152,6 @@ class Samples(Dataset[dict[str, Tensor]]):
                              config.scene_window)
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
-        cv2.setNumThreads(1)    # data processes must not fight for cores
         config = self.config
         rng = default_rng([self.seed, n, MOVING if self.moving else SHIFTED])
         scene = self.scenes[n // config.samples_per_scene
