@@ -10,7 +10,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import tomllib
 import unittest
 from pathlib import Path
 
@@ -145,6 +144,162 @@ class Losses(unittest.TestCase):
         wrong = [level + 1 for level in right]
         answer = Restored(self.truth, self.truth, wrong)
         self.assertGreater(losses.flow(answer, self.batch), 1)
+
+
+class Runs(unittest.TestCase):
+    """The program itself, on a model that learns in seconds."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        self.config = self.folder / "tiny.toml"
+        self.config.write_text(TINY.read_text())
+
+    def train(self, out, *arguments, **more):
+        return subprocess.run(
+            [sys.executable, ROOT / "weights" / "train", self.config, "--out",
+             self.folder / out, *map(str, arguments)],
+            capture_output=True, text=True, cwd=self.folder, **more)
+
+    def succeed(self, *arguments, **more):
+        done = self.train(*arguments, **more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def check_fails(self, says, *arguments, **more):
+        done = self.train(*arguments, **more)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        line = done.stderr.splitlines()[-1]
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertTrue(line.startswith("train: "), line)
+        self.assertRegex(line, says)
+
+    def state(self, out):
+        return torch.load(self.folder / out / "checkpoint.pt")
+
+    def change(self, old, new):
+        text = self.config.read_text()
+        self.assertIn(old, text)
+        self.config.write_text(text.replace(old, new, 1))
+
+    def check_same(self, a, b, where=""):
+        """To the last bit."""
+        self.assertIs(type(a), type(b), where)
+        if isinstance(a, torch.Tensor):
+            self.assertTrue(torch.equal(a, b), where)
+        elif isinstance(a, dict):
+            self.assertEqual(a.keys(), b.keys(), where)
+            for key in a:
+                self.check_same(a[key], b[key], f"{where}.{key}")
+        elif isinstance(a, (list, tuple)):
+            self.assertEqual(len(a), len(b), where)
+            for i, (x, y) in enumerate(zip(a, b)):
+                self.check_same(x, y, f"{where}[{i}]")
+        else:
+            self.assertEqual(a, b, where)
+
+    def test_resumed(self):
+        """Stopped within every phase, between two, and within a transition:
+        the same to the last bit as never stopped."""
+        self.succeed("whole")
+        self.succeed("pieces", "--stop", 1)
+        for stop in (4, 5, 6, 9):
+            self.succeed("pieces", "--resume", "--stop", stop)
+        self.succeed("pieces", "--resume")
+        self.check_same(self.state("whole"), self.state("pieces"))
+        files = [load_file(self.folder / out / "model.safetensors")
+                 for out in ("whole", "pieces")]
+        self.check_same(*files)
+        self.assertTrue(any("lora_B.detail" in name and value.any()
+                            for name, value in files[0].items()))
+
+    def test_what_learns(self):
+        """Each stage moves its own; every other tensor stays as it was."""
+        own = [
+            lambda n: n.startswith("cfr.spynet."),
+            lambda n: not n.startswith("cfr.spynet.") and ".lora_" not in n,
+            lambda n: ".consistency." in n or n.startswith("unet.conv_in.")
+            or n.startswith("cfr.cross_attn_module."),
+            lambda n: ".detail." in n or n.startswith("unet.conv_in.")]
+        states = []
+        for i, stop in enumerate((1, 2, 5, 8, 11)):
+            self.succeed("out", "--stop", stop, *["--resume"][:i])
+            state = self.state("out")
+            mean = dict(zip(self.moving(state), state["mean"]
+                            ["shadow_params"], strict=True))
+            states.append({**state["model"], **mean})
+        # the second begins where the first ended, by averages
+        for before, after, is_own in zip(states, states[1:], own):
+            moved = {n for n in after if not torch.equal(before[n], after[n])}
+            self.assertEqual(moved, {n for n in after if is_own(n)
+                                     and "basis" not in n})
+
+    def moving(self, state):
+        """Names of what the last stage averages, in order."""
+        step, own = state["step"], None
+        for last, test in ((2, lambda n: n.startswith("cfr.spynet.")),
+                           (5, lambda n: not n.startswith("cfr.spynet.")
+                            and ".lora_" not in n and "basis" not in n),
+                           (8, lambda n: ".consistency." in n
+                            or n.startswith(("unet.conv_in.",
+                                             "cfr.cross_attn_module."))),
+                           (11, lambda n: ".detail." in n
+                            or n.startswith("unet.conv_in."))):
+            if step <= last:
+                own = test
+                break
+        return [n for n in state["model"] if own(n)]
+
+    def test_refused(self):
+        for old, new, says in (
+                ("seed = 3", "seed = 3.5", "seed: expected int, found 3.5"),
+                ("seed = 3", "sead = 3", "sead: there is no such setting"),
+                ("seed = 3", "seed = ", "not a TOML file"),
+                ('stage = "flow"', 'stage = "flows"', "found 'flows'"),
+                ("steps = 2", "steps = 0", r"\[\[phase\]\] 1: steps"),
+                ("gradient = 1.0", "sharpness = 1.0", "sharpness: there is"),
+                ("gradient = 1.0", "csd = 1.0", "csd: wants"),
+                ("side = 32", "side = 31", "side"),
+                ("batch = 2", "", "batch is missing"),
+                ("[small]", "[large]", "large"),
+                ("latent_channels = 4", "", "latent_channels")):
+            with self.subTest(new=new):
+                self.config.write_text(TINY.read_text())
+                self.change(old, new)
+                self.check_fails(says, "out")
+                self.assertFalse(any(self.folder.glob("out/*.pt")))
+
+    def test_wrong_checkpoint(self):
+        self.check_fails("there is no checkpoint", "out", "--resume")
+        self.succeed("out", "--stop", 1)
+        self.check_fails("has a checkpoint already", "out")
+        self.change("rank = 2", "rank = 3")
+        self.check_fails("another configuration: small.rank", "out",
+                         "--resume")
+        self.config.write_text(TINY.read_text())
+        (self.folder / "out" / "checkpoint.pt").write_bytes(b"PK" * 100)
+        self.check_fails("not a checkpoint", "out", "--resume")
+
+    def test_full_disk(self):
+        """A limit on the size of files stands in; the checkpoint stays."""
+        self.succeed("out", "--stop", 1)
+        before = self.state("out")
+        self.check_fails(
+            "cannot be written.*still there", "out", "--resume",
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (100000, 100000)))
+        self.check_same(before, self.state("out"))
+        self.assertFalse(list(self.folder.glob("out/*.part")))
+
+    def test_engine(self):
+        """It takes what is exported."""
+        self.succeed("out", "--stop", 3)
+        done = subprocess.run(
+            ["gst-launch-1.0", "-q", "videotestsrc", "num-buffers=2", "!",
+             "video/x-raw,width=32,height=24", "!", "dloral",
+             f"model={self.folder}/out/model.safetensors", "!", "fakesink"],
+            capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ class Beginning(Case):
         up = upsample(make_frames())
         model = make_model(prompt=PROMPT)
         with torch.no_grad():
-            found = model.restore(up, first)
+            found = model(up, first)
         for a, b in zip(found, self.plain(up)):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
@@ -163,8 +163,8 @@ class Beginning(Case):
         frames = make_frames(4)
         up = torch.cat([upsample(frames[:3]), upsample(frames[1:])])
         with torch.no_grad():
-            together = model.restore(up, False)
-            apart = [model.restore(up[b:b + 1, t:t + 2], False)
+            together = model(up, False)
+            apart = [model(up[b:b + 1, t:t + 2], False)
                      for b in (0, 1) for t in (0, 1)]
         for i in (0, 1):
             torch.testing.assert_close(
@@ -178,12 +178,12 @@ class Beginning(Case):
         with torch.autocast("cpu", torch.bfloat16), mock.patch.object(
                 Retrieval, "forward", autospec=True,
                 side_effect=Retrieval.forward) as attend:
-            found = model.restore(up, False)
+            found = model(up, False)
             z, aligned = attend.call_args.args[1:]
         self.assertEqual({t.dtype for t in (*found[:2], z, aligned)},
                          {torch.float32})
         with torch.no_grad():
-            expected = model.restore(up, False).latents
+            expected = model(up, False).latents
         error = (found.latents - expected).std() / expected.std()
         self.assertLess(error, .1)
 
@@ -238,7 +238,7 @@ class Learning(Case):
         optimizer = torch.optim.AdamW(learned, 1e-2, weight_decay=.1)
         torch.manual_seed(3)
         up = upsample(make_frames())
-        result = model.restore(up, False)
+        result = model(up, False)
         loss = mse_loss(result.pictures, up[:, 1:])
         if stage is Stage.ENHANCEMENT:
             loss = loss + distillation(model, PROMPT)(
@@ -279,7 +279,7 @@ class Learning(Case):
         optimizer = torch.optim.SGD(learned, .1)
         for _ in range(2):
             optimizer.zero_grad()
-            mse_loss(model.restore(up, False).pictures, up[:, 1:]).backward()
+            mse_loss(model(up, False).pictures, up[:, 1:]).backward()
             optimizer.step()
         for p in learned:
             self.assertGreater(p.grad.abs().max(), 0)
@@ -311,7 +311,7 @@ class Stock(Case):
         def state():
             return ([n for n, p in model.named_parameters()
                      if p.requires_grad], list(model.state_dict()),
-                    model.restore(up, False).latents)
+                    model(up, False).latents)
 
         *names, x0 = state()
         found = model.stock(z, timesteps, embeds)
@@ -524,12 +524,12 @@ class Export(Case):
         """Every picture, and that the one before plays its part in it."""
         frames = make_frames(5)
         up = upsample(frames)
-        alone = model.restore(up.expand(2, -1, -1, -1, -1)[:, [0] * 2], True)
+        alone = model(up.expand(2, -1, -1, -1, -1)[:, [0] * 2], True)
         pictures = torch.cat([alone.pictures[0],
-                              model.restore(up, False).pictures[0]])
+                              model(up, False).pictures[0]])
         expected = np.stack([reference.to_picture((p[None] + 1) / 2, .5)
                              for p in pictures]).astype(int)
-        unaided = model.restore(up, True).pictures[0]
+        unaided = model(up, True).pictures[0]
         self.assertGreater(mse_loss(unaided, pictures[1:]).sqrt() * 127.5, 10)
         model.export(self.folder)
         said = self.convert(*options)
@@ -644,7 +644,7 @@ class Inputs(Case):
 
     def test_sides(self):
         self.check_problem("sides that are multiples of 4, found 64×66",
-                           make_model().restore,
+                           make_model(),
                            torch.zeros(1, 2, 3, 66, 64), True)
 
 

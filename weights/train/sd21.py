@@ -82,9 +82,9 @@ class Sd21(nn.Module):
         self.requires_grad_(False).train()
 
     def learn(self, stage: Stage) -> list[nn.Parameter]:
-        if stage is Stage.BASE:
-            raise Problem("stage base: Stable Diffusion is the base; expected "
-                          "consistency or enhancement")
+        if stage in (Stage.FLOW, Stage.BASE):
+            raise Problem(f"stage {stage}: Stable Diffusion and SPyNet have "
+                          "learned; expected consistency or enhancement")
         self.requires_grad_(False)
         learned = list(self.unet.conv_in.base_layer.parameters())
         if stage is Stage.CONSISTENCY:
@@ -128,7 +128,7 @@ class Sd21(nn.Module):
         z = x0 / self.vae.config.scaling_factor
         return self.vae.decode(z).sample.float()
 
-    def restore(self, up: Tensor, first: bool) -> Restored:
+    def forward(self, up: Tensor, first: bool = False) -> Restored:
         """up [B][T][3][H][W]; `first`: each frame is its own predecessor."""
         self.check_size(*up.shape[-2:])
         frames = up.shape[:2]

@@ -134,9 +134,9 @@ class Trainer:
     def learn(self, moment: Moment, batches: Iterator[Batch]) -> None:
         """One step of the optimizer."""
         rank = self.accelerator.process_index
-        torch.manual_seed(hash((self.config.seed, self.step, rank)))
-        for _ in range(self.config.train.accumulate):
-            batch = next(batches)
+        for part in range(self.config.train.accumulate):
+            batch = next(batches)   # draws a number, too, where it begins
+            torch.manual_seed(hash((self.config.seed, self.step, part, rank)))
             with self.accelerator.accumulate(self.called):
                 restored = self.called(
                     batch["up"], bool(torch.rand(()) < FIRST_SHARE))
