@@ -468,18 +468,24 @@ dloral_preparer_wish (DloralPreparer * p, const DloralWish * wish)
   g_clear_pointer (&unwanted, dloral_session_unref);
 }
 
+/* For news, with the lock. FALSE: it is too late. */
+static gboolean
+dloral_preparer_wait (DloralPreparer * p, gint64 until)
+{
+  if (until != G_MAXINT64)
+    return until > 0 && g_cond_wait_until (&p->cond, &p->lock, until);
+  g_cond_wait (&p->cond, &p->lock);
+  return TRUE;
+}
+
 DloralSession *
 dloral_preparer_take (DloralPreparer * p, gint64 until)
 {
   DloralSession *session = NULL;
-  gboolean in_time = until > 0;
 
   g_mutex_lock (&p->lock);
-  while (!p->ready && !p->failed && !p->interrupted && in_time) {
-    if (until == G_MAXINT64)
-      g_cond_wait (&p->cond, &p->lock);
-    else
-      in_time = g_cond_wait_until (&p->cond, &p->lock, until);
+  while (!p->ready && !p->failed && !p->interrupted
+      && dloral_preparer_wait (p, until)) {
   }
   if (!p->interrupted)
     session = g_steal_pointer (&p->ready);
@@ -488,11 +494,14 @@ dloral_preparer_take (DloralPreparer * p, gint64 until)
 }
 
 gboolean
-dloral_preparer_has_failed (DloralPreparer * p)
+dloral_preparer_has_failed (DloralPreparer * p, gint64 until)
 {
   gboolean failed;
 
   g_mutex_lock (&p->lock);
+  while (p->open && !p->failed && !p->interrupted
+      && dloral_preparer_wait (p, until)) {
+  }
   failed = p->failed;
   g_mutex_unlock (&p->lock);
   return failed;

@@ -41,8 +41,9 @@ void dloral_preparer_wish (DloralPreparer * preparer,
 DloralSession *dloral_preparer_take (DloralPreparer * preparer,
     gint64 until);
 
-/* Whether the latest wish could not be fulfilled. */
-gboolean dloral_preparer_has_failed (DloralPreparer * preparer);
+/* Whether the latest wish could not be fulfilled. While that is not known, waits
+ * until then (as above), unless interrupted. */
+gboolean dloral_preparer_has_failed (DloralPreparer * preparer, gint64 until);
 
 /* TRUE wakes whoever waits, now and until FALSE is set. Any thread. */
 void dloral_preparer_set_interrupted (DloralPreparer * preparer,

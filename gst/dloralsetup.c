@@ -175,6 +175,6 @@ gst_dloral_ensure_session (GstDloral * self)
     return state->convert ? GST_FLOW_OK : gst_dloral_set_formats (self);
   if (gst_dloral_is_flushing (self))
     return GST_FLOW_FLUSHING;
-  return dloral_preparer_has_failed (state->preparer) ? GST_FLOW_ERROR
+  return dloral_preparer_has_failed (state->preparer, 0) ? GST_FLOW_ERROR
       : GST_FLOW_OK;
 }

@@ -65,7 +65,31 @@ GST_ELEMENT_REGISTER_DEFINE (dloral, "dloral", GST_RANK_NONE, GST_TYPE_DLORAL);
  * start, in microseconds. */
 #define MAX_LIVE_WAIT (2 * G_USEC_PER_SEC)
 
+/* What takes longer to be seen to be wrong with the model is an error after the
+ * start, in microseconds. */
+#define MAX_START_WAIT (G_USEC_PER_SEC / 5)
+
 /* --- Start and stop ------------------------------------------------------ */
+
+static gboolean
+gst_dloral_stop (GstBaseTransform * trans)
+{
+  GstDloral *self = GST_DLORAL (trans);
+  DloralState *state = &self->state;
+  DloralPusher *pusher;
+  DloralPreparer *preparer;
+
+  gst_dloral_start_flush (self);
+  g_mutex_lock (&state->lock);
+  pusher = g_steal_pointer (&state->pusher);
+  preparer = g_steal_pointer (&state->preparer);
+  g_mutex_unlock (&state->lock);
+
+  dloral_pusher_free (pusher);
+  gst_dloral_reset_session (self, NULL, NULL);
+  dloral_preparer_free (preparer);
+  return TRUE;
+}
 
 /* The sink pad is open already: what comes in before this is over is refused, by
  * the streaming thread's check of `pusher` under its own lock. */
@@ -101,26 +125,13 @@ gst_dloral_start (GstBaseTransform * trans)
 
   gst_dloral_forget_qos (self);
   gst_dloral_wish (self);
-  return TRUE;
-}
-
-static gboolean
-gst_dloral_stop (GstBaseTransform * trans)
-{
-  GstDloral *self = GST_DLORAL (trans);
-  DloralState *state = &self->state;
-  DloralPusher *pusher;
-  DloralPreparer *preparer;
-
-  gst_dloral_start_flush (self);
-  g_mutex_lock (&state->lock);
-  pusher = g_steal_pointer (&state->pusher);
-  preparer = g_steal_pointer (&state->preparer);
-  g_mutex_unlock (&state->lock);
-
-  dloral_pusher_free (pusher);
-  gst_dloral_reset_session (self, NULL, NULL);
-  dloral_preparer_free (preparer);
+  /* gst-launch-1.0 hangs if an error comes before its main loop runs, which is
+   * after this. */
+  if (dloral_preparer_has_failed (state->preparer,
+          g_get_monotonic_time () + MAX_START_WAIT)) {
+    gst_dloral_stop (trans);
+    return FALSE;
+  }
   return TRUE;
 }
 

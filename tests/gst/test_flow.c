@@ -214,30 +214,60 @@ GST_START_TEST (test_stream_error)
 GST_END_TEST;
 
 /* A model that cannot be had. */
+static const struct
+{
+  const gchar *model;
+  gint code;
+} no_models[] = {
+  {FAKE_MODEL_MISSING, GST_RESOURCE_ERROR_NOT_FOUND},
+  {FAKE_MODEL_BROKEN, GST_RESOURCE_ERROR_READ},
+  {FAKE_MODEL_HUGE, GST_RESOURCE_ERROR_NO_SPACE_LEFT},
+};
+
+/* Which takes a while to show. */
 GST_START_TEST (test_model_error)
 {
-  static const struct
-  {
-    const gchar *model;
-    gint code;
-  } cases[] = {
-    {FAKE_MODEL_MISSING, GST_RESOURCE_ERROR_NOT_FOUND},
-    {FAKE_MODEL_BROKEN, GST_RESOURCE_ERROR_READ},
-    {FAKE_MODEL_HUGE, GST_RESOURCE_ERROR_NO_SPACE_LEFT},
-  };
-  gchar *text = g_strdup_printf ("model=%s", cases[__i__].model);
+  gchar *text = g_strdup_printf ("model=%s", no_models[__i__].model);
   GstHarness *h;
   GstBus *bus;
 
   harness_setup ();
-  fake_engine.open_us = 50000;
+  fake_engine.open_us = 400000;
   h = harness_new (NULL, text);
   bus = harness_get_bus (h);
   gst_harness_set_src_caps_str (h, SMALL_CAPS);
   fail_unless_equals_int (push_frames (h, 0, 0), GST_FLOW_ERROR);
-  harness_expect_error (bus, GST_RESOURCE_ERROR, cases[__i__].code);
+  harness_expect_error (bus, GST_RESOURCE_ERROR, no_models[__i__].code);
   harness_end (h);
   g_free (text);
+}
+
+GST_END_TEST;
+
+/* Which shows at once: there is no start. With another model there is. */
+GST_START_TEST (test_no_start)
+{
+  GstElement *element;
+  GstBus *bus;
+
+  harness_setup ();
+  element = gst_object_ref_sink (gst_element_factory_make ("dloral", NULL));
+  for (guint round = 0; round < 2; round++) {
+    bus = gst_bus_new ();
+    gst_element_set_bus (element, bus);
+    g_object_set (element, "model", no_models[__i__].model, NULL);
+    fail_unless_equals_int (gst_element_set_state (element, GST_STATE_PAUSED),
+        GST_STATE_CHANGE_FAILURE);
+    harness_expect_error (bus, GST_RESOURCE_ERROR, no_models[__i__].code);
+    gst_element_set_state (element, GST_STATE_NULL);
+
+    g_object_set (element, "model", FAKE_MODEL_GOOD, NULL);
+    fail_unless_equals_int (gst_element_set_state (element, GST_STATE_PAUSED),
+        GST_STATE_CHANGE_SUCCESS);
+    gst_element_set_state (element, GST_STATE_NULL);
+  }
+  gst_element_set_bus (element, NULL);
+  gst_object_unref (element);
 }
 
 GST_END_TEST;
@@ -362,7 +392,8 @@ flow_suite (void)
   tcase_add_loop_test (tc, test_rate, 0, G_N_ELEMENTS (rates));
   tcase_add_loop_test (tc, test_frame_error, 0, n);
   tcase_add_loop_test (tc, test_stream_error, 0, 2);
-  tcase_add_loop_test (tc, test_model_error, 0, 3);
+  tcase_add_loop_test (tc, test_model_error, 0, G_N_ELEMENTS (no_models));
+  tcase_add_loop_test (tc, test_no_start, 0, G_N_ELEMENTS (no_models));
   tcase_add_test (tc, test_short_buffer);
   tcase_add_loop_test (tc, test_downstream_refuses, 0,
       4 * G_N_ELEMENTS (refusals));
