@@ -5,9 +5,11 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal, cast
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 
 from .problem import Problem
 
@@ -27,9 +29,13 @@ CODECS = {
 }
 
 
+def create(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    return cast(VideoCodecContext, av.CodecContext.create(name, mode))
+
+
 def open_encoder(codec: Codec, width: int, height: int, rate: Fraction,
-                 bitrate: int):
-    encoder = av.CodecContext.create(codec.encoder, "w")
+                 bitrate: int) -> VideoCodecContext:
+    encoder = create(codec.encoder, "w")
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuv420p"
     encoder.framerate, encoder.time_base = rate, 1 / rate
@@ -46,7 +52,7 @@ def transmit(frames: list[np.ndarray], name: str, bitrate: int,
     height, width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
     try:
         encoder = open_encoder(codec, width, height, rate, bitrate)
-        decoder = av.CodecContext.create(codec.decoder, "r")
+        decoder = create(codec.decoder, "r")
         packets = []
         for time, planes in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(planes, "yuv420p")

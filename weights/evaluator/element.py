@@ -7,20 +7,26 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedReader
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from .clip import SCALE
-from .colours import to_rgb
+from .clip import SCALE, SMALLEST
+from .colours import split, to_rgb
 from .problem import Problem
 from .source import Source
 
 LAUNCH = "gst-launch-1.0"
+PATIENCE = 1        # seconds that it may take to end after it has failed
 BUILT = Path(__file__).resolve().parents[2] / "build" / "gst"
+COLOURS = ",colorimetry=bt601,chroma-site=mpeg2"    # as colours.py has them
 Settings = dict[str, str]       # properties of the element, as text
 
 
@@ -49,15 +55,6 @@ def element(settings: Settings) -> list[str]:
                         for name, value in settings.items())]
 
 
-def launch(arguments: list[str], **streams) -> subprocess.Popen:
-    try:
-        return subprocess.Popen([LAUNCH, "-q", *arguments],
-                                env=environment(), **streams)
-    except FileNotFoundError:
-        raise Problem(f"{LAUNCH} is missing; install GStreamer's tools "
-                      "(Debian: gstreamer1.0-tools)")
-
-
 def sentence(said: str) -> str | None:
     """What gst-launch complains of, or the element, with its reason."""
     if 'no element "dloral"' in said:
@@ -76,17 +73,37 @@ def sentence(said: str) -> str | None:
         found["range"]) if text)
 
 
-def check(settings: Settings) -> None:
-    """Whether there is such an element and it takes model and settings. It
-    stands in its pipeline by itself: its start opens the model."""
-    process = launch(["fakesrc", "num-buffers=0", "!", "fakesink",
-                      *element(settings)], stdin=subprocess.DEVNULL,
-                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                     encoding="utf-8", errors="replace")
-    _, said = process.communicate()
-    complaint = sentence(said)
-    if process.returncode or complaint:
-        raise Problem(f"dloral: {complaint or said.strip()}")
+def listen(process: subprocess.Popen, said: list[str]) -> None:
+    """What gst-launch complains of. Having told that its pipeline failed to
+    start, it sometimes stays: it missed its own call to quit."""
+    for line in process.stderr or ():
+        said.append(line.decode(errors="replace"))
+        if "pipeline doesn't want to preroll" in said[-1]:
+            end = threading.Timer(PATIENCE, process.kill)
+            end.daemon = True
+            end.start()
+
+
+def launch(arguments: list[str], given: IO[bytes], receive: Callable) -> Any:
+    """What `receive` makes of the pipe that the frames arrive in."""
+    said: list[str] = []
+    try:
+        process = subprocess.Popen(
+            [LAUNCH, "-q", *arguments], env=environment(), stdin=given,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        raise Problem(f"{LAUNCH} is missing; install GStreamer's tools "
+                      "(Debian: gstreamer1.0-tools)")
+    with process:
+        listener = threading.Thread(target=listen, args=(process, said))
+        listener.start()
+        received = receive(process.stdout)
+        listener.join()
+    complaint = sentence("".join(said))
+    if complaint or process.returncode:
+        raise Problem("dloral: " + (complaint or f"{LAUNCH} failed with "
+                                    f"status {process.returncode}"))
+    return received
 
 
 def rows_of_4(frame: np.ndarray, format: str) -> bytes:
@@ -96,53 +113,57 @@ def rows_of_4(frame: np.ndarray, format: str) -> bytes:
 
     if format == "rgb":
         return pad(frame.reshape(len(frame), -1))
-    height, width = len(frame) * 2 // 3, frame.shape[1]
-    chroma = frame[height:].reshape(2, height // 2, width // 2)
-    return b"".join(map(pad, (frame[:height], *chroma)))
+    luma, chroma = split(frame)
+    return b"".join(map(pad, (luma, *chroma)))
 
 
 def pipeline(source: Source, settings: Settings, rate: Fraction) -> list[str]:
     width, height = source.size
     bytes_in = len(rows_of_4(source.frames[0], source.format))
-    colours = ["colorimetry=bt601"] if source.format == "i420" else []
+    caps = f"video/x-raw,format={source.format.upper()}"
+    colours = COLOURS if source.format == "i420" else ""
     return [
-        "fdsrc", f"blocksize={bytes_in}", "!", "rawvideoparse",
-        f"format={source.format}", f"width={width}", f"height={height}",
-        f"framerate={rate.numerator}/{rate.denominator}", *colours,
-        "!", *element(settings), "!",
-        f"video/x-raw,format={source.format.upper()},"
-        f"width={width * SCALE},height={height * SCALE}", "!", "fdsink"]
+        "fdsrc", f"blocksize={bytes_in}", "!",
+        f"{caps},width={width},height={height},"
+        f"framerate={rate.numerator}/{rate.denominator}{colours}",
+        "!", "rawvideoparse", "use-sink-caps=true",
+        "!", *element(settings),
+        "!", f"{caps},width={width * SCALE},height={height * SCALE}",
+        "!", "fdsink"]
 
 
-def receive(pipe, frames: np.ndarray) -> list[float]:
-    """Fills the frames; when each of them had arrived, in seconds."""
-    arrivals = []
+def fill(pipe: BufferedReader, frames: np.ndarray) -> tuple[list[float], bool]:
+    """When each of the frames had arrived, in seconds; whether more came."""
+    arrivals: list[float] = []
     for frame in frames:
-        if pipe.readinto(memoryview(frame).cast("B")) < frame.nbytes:
-            break
+        if pipe.readinto(frame.data.cast("B")) < frame.nbytes:
+            return arrivals, False
         arrivals.append(time.monotonic())
-    return arrivals
+    return arrivals, bool(pipe.read())
 
 
 def run(source: Source, settings: Settings, rate: Fraction) -> Restored:
-    shape = [side * SCALE for side in source.frames[0].shape[:2]]
-    out = np.empty((len(source.frames), *shape,
-                    *source.frames[0].shape[2:]), np.uint8)
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+    rows, *others = source.frames[0].shape
+    others[0] *= SCALE
+    out = np.empty((len(source.frames), rows * SCALE, *others), np.uint8)
+    with tempfile.TemporaryFile() as given:
         for frame in source.frames:
             given.write(rows_of_4(frame, source.format))
         given.seek(0)
-        with launch(pipeline(source, settings, rate), stdin=given,
-                    stdout=subprocess.PIPE, stderr=said) as process:
-            arrivals = receive(process.stdout, out)
-            too_much = process.stdout.read()
-        said.seek(0)
-        complaint = sentence(said.read().decode(errors="replace"))
-    if complaint or process.returncode:
-        raise Problem(f"dloral: {complaint or 'gst-launch-1.0 failed'}")
-    if len(arrivals) < len(out) or too_much:
-        raise Problem(f"dloral: of {len(out)} frames {len(arrivals)} came "
-                      "out whole; only settings that drop none can be measured")
+        arrivals, more = launch(pipeline(source, settings, rate), given,
+                                lambda pipe: fill(pipe, out))
+    if len(arrivals) < len(out) or more:
+        raise Problem(
+            f"dloral: expected {len(out)} frames of {out[0].nbytes} bytes, "
+            f"found {'more' if more else len(arrivals)}; only settings that "
+            "drop none can be measured")
     fps = (len(out) - 1) / (arrivals[-1] - arrivals[0])
     return Restored(out if source.format == "rgb" else
                     np.stack([to_rgb(frame) for frame in out]), fps)
+
+
+def check(settings: Settings) -> None:
+    """Whether there is such an element and it takes model and settings, on
+    the smallest frames: some it refuses when the first one comes."""
+    black = [np.zeros((SMALLEST, SMALLEST, 3), np.uint8)] * 2
+    run(Source("rgb", black, black), settings, Fraction(25))

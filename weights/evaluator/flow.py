@@ -21,10 +21,12 @@ def grey(rgb: np.ndarray) -> np.ndarray:
 
 def find_path(now: np.ndarray, before: np.ndarray) -> Path:
     """Sure is where the flow back to `now` agrees and nothing is outside."""
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     now, before = grey(now), grey(before)
     height, width = now.shape
-    back, forth = dis.calc(now, before, None), dis.calc(before, now, None)
+    # no flow to start from, which OpenCV's own types leave out
+    back = dis.calc(now, before, None)      # type: ignore[call-overload]
+    forth = dis.calc(before, now, None)     # type: ignore[call-overload]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x + back[..., 0], y + back[..., 1]
     there = cv2.remap(forth, x, y, cv2.INTER_LINEAR)

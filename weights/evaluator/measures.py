@@ -9,14 +9,10 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from .colours import luma
 from .flow import Path, find_path
 
 LEAST_ERROR = 1e-9      # keeps the PSNR of equal pictures finite: 138 dB
-
-
-def luma(rgb: np.ndarray) -> np.ndarray:
-    """BT.601, 16 … 235, not rounded."""
-    return rgb @ np.array([65.481, 128.553, 24.966]) / 255 + 16
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -37,9 +33,9 @@ def warping_error(before: np.ndarray, now: np.ndarray,
     sure, as at a cut."""
     if not path.sure.any():
         return None
-    moved = cv2.remap(np.float32(before) / 255, path.x, path.y,
-                      cv2.INTER_LINEAR)
-    return ((moved - np.float32(now) / 255) ** 2)[path.sure].mean()
+    before, now = (frame.astype(np.float32) / 255 for frame in (before, now))
+    moved = cv2.remap(before, path.x, path.y, cv2.INTER_LINEAR)
+    return float(((moved - now) ** 2)[path.sure].mean())
 
 
 def mean(values) -> float | None:

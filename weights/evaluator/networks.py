@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
+import pickle
 import tempfile
 import warnings
 from pathlib import Path
@@ -36,7 +37,8 @@ def load(folder: Path):
         try:
             likeness = lpips.LPIPS(net="vgg", verbose=False)
             structure = DISTS_pytorch.DISTS(load_weights=False)
-        except (OSError, RuntimeError, ValueError, EOFError) as e:
+        except (OSError, RuntimeError, ValueError, EOFError,
+                pickle.UnpicklingError) as e:
             raise Problem(f"--networks: {folder / name} is not torchvision's "
                           f"VGG16: {str(e).splitlines()[0]}")
         finally:

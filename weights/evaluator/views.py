@@ -6,7 +6,7 @@
 import cv2
 import numpy as np
 
-from .measures import luma
+from .colours import luma
 from .picture import Panel, enlarge, outline
 
 PROFILE_HEIGHT, PROFILE_SCALE = 160, 3      # pixels of a clip; times
@@ -19,7 +19,7 @@ CLOSE = 16      # pixels from the border where nothing is looked for
 def most(score: np.ndarray, height: int, width: int) -> tuple[int, int]:
     """Top and left of the window with the greatest sum."""
     kernel = np.ones((height, width), np.float32)
-    sums = cv2.filter2D(np.float32(score), -1, kernel, anchor=(0, 0),
+    sums = cv2.filter2D(score.astype(np.float32), -1, kernel, anchor=(0, 0),
                         borderType=cv2.BORDER_CONSTANT)
     sums = sums[:score.shape[0] - height + 1, :score.shape[1] - width + 1]
     top, left = np.unravel_index(sums.argmax(), sums.shape)
