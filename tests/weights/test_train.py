@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """weights/train: stages, losses, checkpoints, and what is said of bad input.
 
-    test_train.py       by hand: needs weights/train/requirements.txt
+    python3 -m venv v && v/bin/pip install -r weights/train/requirements.txt
+    GST_PLUGIN_PATH=build/gst v/bin/python tests/weights/test_train.py
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -10,10 +11,13 @@ import resource
 import subprocess
 import sys
 import tempfile
+import tomllib
 import unittest
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +27,7 @@ from train import checkpoint, losses                        # noqa: E402
 from train.problem import Problem                           # noqa: E402
 from train.restored import Restored                         # noqa: E402
 from train.schedule import Phase, Schedule, Stage           # noqa: E402
+from train.small import Small, SmallConfig                  # noqa: E402
 
 TINY = Path(__file__).with_name("data") / "train-tiny.toml"
 C, E = Stage.CONSISTENCY, Stage.ENHANCEMENT
@@ -291,15 +296,62 @@ class Runs(unittest.TestCase):
         self.check_same(before, self.state("out"))
         self.assertFalse(list(self.folder.glob("out/*.part")))
 
-    def test_engine(self):
-        """It takes what is exported."""
-        self.succeed("out", "--stop", 3)
-        done = subprocess.run(
-            ["gst-launch-1.0", "-q", "videotestsrc", "num-buffers=2", "!",
-             "video/x-raw,width=32,height=24", "!", "dloral",
-             f"model={self.folder}/out/model.safetensors", "!", "fakesink"],
-            capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
+    def test_unreadable_clip(self):
+        """Found by a data process."""
+        (self.folder / "clips").mkdir()
+        (self.folder / "clips" / "a.mp4").write_text("not a clip")
+        self.change("[data]", '[data]\nclips = ["clips"]')
+        self.check_fails("a.mp4", "out")
+
+
+class Engine(unittest.TestCase):
+    """It makes of what is exported what PyTorch makes of it."""
+
+    def make_model(self):
+        config = tomllib.loads(TINY.read_text())["small"]
+        torch.manual_seed(5)
+        hr = torch.rand(4, 3, 32, 32) * 2 - 1
+        model = Small(SmallConfig(**config), hr, hr + .2 * torch.rand_like(hr))
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name or "proj_out" in name:
+                parameter.data.normal_(std=.2)
+            elif "decoder.conv_out" in name or "spynet" in name:
+                parameter.data.mul_(40)
+        return model.half().float()     # as the file has it
+
+    @torch.no_grad()
+    def test_same_pictures(self):
+        model = self.make_model()
+        lq = np.random.default_rng(6).integers(
+            0, 256, (4, 16, 20, 3)).astype(np.uint8)
+        up = np.stack([np.asarray(Image.fromarray(f).resize(
+            (80, 64), Image.BICUBIC)) for f in lq])
+        up = torch.from_numpy(up).permute(0, 3, 1, 2)[None] / 127.5 - 1
+        alone = model(up[:, [0, 0]], True).pictures[0]
+        pictures = torch.cat([alone, model(up).pictures[0]])
+        self.assertGreater((pictures[1:] - model(up, True).pictures[0])
+                           .abs().mean() * 127.5, 2)
+        expected = ((pictures.clamp(-1, 1) + 1) * 127.5).round()
+        found = self.engine(model, lq)
+        difference = (found - expected).abs()
+        self.assertLessEqual(difference.max(), 1)
+        self.assertLess(difference.mean(), .02)
+
+    def engine(self, model, lq):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            model.export(folder)
+            lq.tofile(folder / "lq.raw")
+            subprocess.run(
+                ["gst-launch-1.0", "-q", "filesrc", f"location={name}/lq.raw",
+                 "!", "rawvideoparse", "format=rgb", "width=20", "height=16",
+                 "!", "dloral", f"model={name}/model.safetensors",
+                 "precision=f32", "scene-cut-threshold=0", "!", "filesink",
+                 f"location={name}/hr.raw"],
+                check=True, stdin=subprocess.DEVNULL)
+            hr = np.fromfile(folder / "hr.raw", np.uint8)
+        return torch.from_numpy(hr.reshape(-1, 64, 80, 3).copy()) \
+            .permute(0, 3, 1, 2).float()
 
 
 if __name__ == "__main__":

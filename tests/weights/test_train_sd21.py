@@ -38,6 +38,7 @@ import make_case                                                # noqa: E402
 import make_checkpoint                                          # noqa: E402
 import reference                                                # noqa: E402
 from converter.command import main as convert                   # noqa: E402
+from train.command import parse, prepare                        # noqa: E402
 from train.distillation import Distillation, distillation      # noqa: E402
 from train.perceptual import Lpips                              # noqa: E402
 from train.problem import Problem                               # noqa: E402
@@ -490,7 +491,7 @@ class Perceptual(Case):
 
 # --- What leaves -------------------------------------------------------------
 
-class Export(Case):
+class Leaving(Case):
     def convert(self, *more):
         said = io.StringIO()
         with contextlib.redirect_stdout(said), \
@@ -521,7 +522,7 @@ class Export(Case):
 
     @torch.no_grad()
     def check_engine(self, model, *options):
-        """Every picture, and that the one before plays its part in it."""
+        """Every picture."""
         frames = make_frames(5)
         up = upsample(frames)
         alone = model(up.expand(2, -1, -1, -1, -1)[:, [0] * 2], True)
@@ -529,8 +530,6 @@ class Export(Case):
                               model(up, False).pictures[0]])
         expected = np.stack([reference.to_picture((p[None] + 1) / 2, .5)
                              for p in pictures]).astype(int)
-        unaided = model(up, True).pictures[0]
-        self.assertGreater(mse_loss(unaided, pictures[1:]).sqrt() * 127.5, 10)
         model.export(self.folder)
         said = self.convert(*options)
         self.assertNotIn("not used of " + str(self.folder), said)
@@ -538,9 +537,77 @@ class Export(Case):
         self.assertLessEqual(difference.max(), 1)
         self.assertLess(difference.mean(), .01)
 
+
+class Program(Leaving):
+    """Both stages of a configuration, as the command runs them."""
+
+    CONFIG = """
+        seed = 1
+        transition = 1
+        sd21 = {{sd = "{toy}/sd", spynet = "{toy}/spynet.pth", prompt = "{prompt}"}}
+        perceptual = {{net = "alex", backbone = "{backbone}"}}
+        distillation = {{prompt = "sharp"}}
+        data = {{side = 64, scene_side = 64, scene_window = 2}}
+        [train]
+        batch = 1
+        accumulate = 2
+        precision = "no"
+        weight_decay = 0.01
+        betas = [0.9, 0.999]
+        clip = 1
+        average = 0.9
+        warmup = 1
+        pictures = 2
+        save = 100
+        [[phase]]
+        stage = "consistency"
+        steps = 2
+        learning_rate = [1e-2, 1e-2]
+        [[phase]]
+        stage = "enhancement"
+        steps = 2
+        learning_rate = [1e-2, 1e-2]
+        [losses.consistency]
+        l2 = 1
+        lpips = 0.04
+        consistency = 20
+        [losses.enhancement]
+        l2 = 1
+        lpips = 2
+        csd = 2
+        consistency = 10
+        """
+
+    def test_trains(self):
+        """What is exported are the averages, which the engine is to have."""
+        backbone = self.folder / "alex.pth"
+        torch.manual_seed(4)
+        torch.save(torchvision.models.alexnet().state_dict(), backbone)
+        path = self.folder / "toy.toml"
+        path.write_text(self.CONFIG.format(toy=toy(), prompt=PROMPT,
+                                           backbone=backbone))
+        trainer = prepare(parse([str(path), "--out", str(self.folder)]))
+        begin = {n: p.clone() for n, p in trainer.model.state_dict().items()}
+        trainer.run(None)
+        with trainer.averaged():
+            state = trainer.model.state_dict()
+            moved = {n for n in state if not torch.equal(state[n], begin[n])}
+            self.assertEqual(moved, {
+                n for n in state if any(pattern.fullmatch(n)
+                                        for pattern in LEARNED.values())})
+            self.check_engine(trainer.model, "--prompt", PROMPT)
+
+
+class Export(Leaving):
     def test_engine(self):
-        self.check_engine(disturb(make_model(prompt=PROMPT)),
-                          "--prompt", PROMPT)
+        model = disturb(make_model(prompt=PROMPT))
+        self.check_engine(model, "--prompt", PROMPT)
+        # the frame before plays its part in it
+        up = upsample(make_frames(5))
+        with torch.no_grad():
+            aided, alone = (model(up, first).pictures
+                            for first in (False, True))
+        self.assertGreater(mse_loss(aided, alone).sqrt() * 127.5, 10)
 
     def test_other_ranks(self):
         model = disturb(make_model(rank_consistency=2, rank_detail=3))

@@ -73,7 +73,7 @@ def make_parts(config: RunConfig, model: torch.nn.Module,
     return parts
 
 
-def run(options: argparse.Namespace) -> None:
+def prepare(options: argparse.Namespace) -> Trainer:
     config = read_config(options.config, set(PARTS) | MORE_PARTS)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -88,13 +88,16 @@ def run(options: argparse.Namespace) -> None:
     trainer = Trainer(config, model, parts, accelerator, options.out)
     if options.resume:
         trainer.resume()
-    trainer.run(options.stop)
+    return trainer
 
 
 def main(arguments: list[str]) -> int:
+    options = parse(arguments)
     try:
-        run(parse(arguments))
+        prepare(options).run(options.stop)
     except Problem as e:
-        print(f"train: {e}", file=sys.stderr)
+        # From a data process it comes with where it was raised before it.
+        text = str(e).rstrip().rsplit("Problem: ", 1)[-1]
+        print(f"train: {text}", file=sys.stderr)
         return 1
     return 0

@@ -90,7 +90,7 @@ def flow(restored: Restored, batch: Batch) -> Tensor:
     known = batch["sure"].flatten(0, 1)
     error = restored.pictures.new_zeros(())
     for level, found in enumerate(reversed(restored.flows)):
-        size = found.shape[-2:]
+        size = (found.shape[-2], found.shape[-1])
         scale = size[1] / true.shape[-1]
         weight = F.adaptive_avg_pool2d(known, size)
         mean = F.adaptive_avg_pool2d(true * known, size) \

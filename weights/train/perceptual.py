@@ -4,7 +4,6 @@ was trained to name what is in them. The package brings LPIPS's own weights;
 those of the network below are torchvision's.
 """
 from pathlib import Path
-from typing import Literal
 
 import lpips
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ class Lpips(nn.Module):
     """Frozen. backbone: a state dict of torchvision's network, .pth or
     .safetensors; None: from torchvision's cache, or downloaded into it."""
 
-    def __init__(self, net: Literal["vgg", "alex"],
+    def __init__(self, net: str,
                  backbone: Path | None = None) -> None:
         super().__init__()
         if net not in NAMES:

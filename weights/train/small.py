@@ -8,11 +8,13 @@ by the paper's two stages.
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import parametrize
@@ -92,7 +94,7 @@ class Small(nn.Module):
                 LoraConfig(r=config.rank, lora_alpha=ALPHA,
                            target_modules=ADAPTED), self.unet, kind)
         for module in self.unet.modules():
-            if hasattr(module, "lora_A"):
+            if isinstance(module, LoraLayer):
                 module.set_adapter(list(KINDS.values()))
 
     def change_coordinates(self, hr: Tensor, up: Tensor) -> None:
@@ -115,7 +117,9 @@ class Small(nn.Module):
         for m in self.modules():
             if isinstance(m, Resnet):
                 m.conv2.weight *= .1
-        encoder, decoder, unet = self.vae.encoder, self.vae.decoder, self.unet
+        encoder: Any = self.vae.encoder
+        decoder: Any = self.vae.decoder
+        unet, levels = self.unet, cast(Any, self.cfr.spynet.basic_module)
         first = encoder.conv_in.parametrizations.weight.original
         split(first, len(first) // 2, .1)
         encoder.conv_out.weight *= .1
@@ -127,7 +131,7 @@ class Small(nn.Module):
         unet.conv_out.weight *= .1
         decoder.conv_out.parametrizations.weight.original *= .03
         self.cfr.cross_attn_module.proj_out.weight *= .1
-        for level in self.cfr.spynet.basic_module:  # from differences, nothing
+        for level in levels:        # from differences, nothing
             half = level.basic_module[0]["conv"].weight[::2]
             half[:, 3:6] = -half[:, :3]
             level.basic_module[-1]["conv"].weight *= .1

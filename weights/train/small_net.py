@@ -117,6 +117,7 @@ class UNet(nn.Module):
         t = self.embed(timestep)
         x = self.conv_in(x)
         skips = [x]
+        b: Any
         for b in self.down_blocks:
             for r in b.resnets:
                 x = r(x, t)
@@ -185,6 +186,7 @@ class SpyLevel(nn.Module):
             for a, b in zip(io, io[1:]))
 
     def forward(self, x: Tensor) -> Tensor:
+        m: Any
         for i, m in enumerate(self.basic_module):
             x = m["conv"](x if i == 0 else F.relu(x))
         return x
@@ -213,7 +215,7 @@ class SpyNet(nn.Module):
 
     def pyramid(self, ref: Tensor, supp: Tensor) -> list[Tensor]:
         """Flow of every level on its own grid, coarsest first."""
-        flows = []
+        flows: list[Tensor] = []
         for net, r, s in zip(self.basic_module, self.prepare(ref),
                              self.prepare(supp)):
             if flows:
