@@ -264,7 +264,7 @@ class Degradation(unittest.TestCase):
         self.assertLess(means[-1], 35)
 
     def test_up_is_pillows(self):
-        some = Samples(only(Kind.CLEAN, chroma=0.), 5, True)
+        some = Samples(only(Kind.CLEAN, chroma=0., blocks=0.), 5, True)
         for n in range(3):
             sample = some[n]
             for hr, up in zip(sample["hr"], sample["up"]):
@@ -288,6 +288,25 @@ class Degradation(unittest.TestCase):
             self.assertLessEqual(
                 abs(kinds.count(kind) / 600 - share),
                 4 * math.sqrt(share * (1 - share) / 600), kind)
+
+    def test_blocks(self):
+        """Faint, in the LQ frames only, the same in all channels, new in some
+        places of each frame and as it was in the others."""
+        with mock.patch.object(samples, "subsample_chroma", lambda lq: lq):
+            plain, spotted = (Samples(only(Kind.CLEAN, blocks=share, fade=0.),
+                                      7, False) for share in (0., 1.))
+            kept = changed = 0
+            for n in range(8):
+                a, b = plain[n], spotted[n]
+                np.testing.assert_array_equal(a["hr"], b["hr"])
+                spots = ((b["up"] - a["up"]) * 127.5).numpy()
+                self.assertLess(abs(spots).max(), 12)
+                self.assertLess(spots.std((1,)).mean(), .7)
+                change = abs(np.diff(spots.mean(1), axis=0)).reshape(
+                    2, 4, 16, 4, 16).mean((2, 4))
+                kept += (change < .01).sum()
+                changed += (change > .05).sum()
+        self.assertGreater(min(kept, changed), 15)
 
     def test_chroma(self):
         lq = self.hr[0][:, :48, :48]

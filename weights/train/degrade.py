@@ -40,13 +40,10 @@ def grain(rng: Generator, clip: Array, mean: float, most: float) -> Array:
 # --- The kinds ---------------------------------------------------------------
 
 def light(rng: Generator, hr: Clip) -> Clip:
-    clip = hr.astype(np.float32)
-    if rng.random() < .5:
-        clip = noise.blocks(rng, clip)
     if rng.random() < .5:
         sigma = rng.uniform(.5, 1.8)
-        clip = np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in clip])
-    clip = shrink(to_bytes(clip)).astype(np.float32)
+        hr = np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in hr])
+    clip = shrink(hr).astype(np.float32)
     if rng.random() < .3:
         clip = flicker(rng, clip)
     if rng.random() < .5:

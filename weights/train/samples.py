@@ -12,10 +12,10 @@ from numpy.random import Generator, default_rng
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from . import augment, scenes
+from . import augment, noise, scenes
 from .clips import Footage
 from .degrade import Kind, degrade, subsample_chroma
-from .pixels import Clip
+from .pixels import Clip, to_bytes
 from .problem import Problem
 from .resize import enlarge
 from .scenes import Scene
@@ -44,8 +44,10 @@ class DataConfig:
     little blur, noise, flicker, JPEG. `coded`: with a camera's noise and
     H.264 or VP8. `hard`: Real-ESRGAN's second order, half of it coded, too.
 
-    Other shares. `chroma`: of clips not coded, that have colour at half the
-    resolution. `fade`: of clips, with paler colours."""
+    Other shares. `blocks`: of clips that flicker faintly in blocks before all
+    else, as what was coded before does where nothing moves. `chroma`: of clips
+    not coded, that have colour at half the resolution. `fade`: of clips, with
+    paler colours."""
 
     clips: list[str] = dataclasses.field(default_factory=list)
     stills: list[str] = dataclasses.field(default_factory=list)
@@ -58,6 +60,7 @@ class DataConfig:
     light: float = .25
     coded: float = .3
     hard: float = .15
+    blocks: float = .3
     chroma: float = .6
     fade: float = .5
 
@@ -74,7 +77,7 @@ class DataConfig:
         if self.side % 8:
             raise Problem(f"data: side: expected a multiple of 8, found "
                           f"{self.side}")
-        for name in (*Kind, "chroma", "fade"):
+        for name in (*Kind, "blocks", "chroma", "fade"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise Problem(f"data: {name}: expected a share from 0 to 1, "
@@ -124,6 +127,8 @@ class Recent:
 
 def make_lq(rng: Generator, hr: Clip, config: DataConfig) -> Clip:
     kind = list(Kind)[rng.choice(len(Kind), p=config.shares)]
+    if rng.random() < config.blocks:
+        hr = to_bytes(noise.blocks(rng, hr.astype(np.float32)))
     lq = degrade(rng, hr, kind)
     if kind != Kind.CODED and rng.random() < config.chroma:
         lq = subsample_chroma(lq)
