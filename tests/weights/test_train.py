@@ -274,6 +274,50 @@ class Runs(unittest.TestCase):
                 self.check_fails(says, "out")
                 self.assertFalse(any(self.folder.glob("out/*.pt")))
 
+    def begin_from_base(self):
+        """tiny.toml: from a model file, C-LoRA and the retrieval only."""
+        self.succeed("base", "--stop", 5)
+        text = TINY.read_text()
+        text = text[:text.index("[small.config]")]
+        stage = text.index('[[phase]]\nstage = "consistency"')
+        text = text[:text.index("[[phase]]")] + text[stage:]
+        self.config.write_text(text.replace(
+            "rank = 2", 'rank = 3\nbase = "base/model.safetensors"'))
+
+    def test_base(self):
+        self.begin_from_base()
+        self.succeed("out", "--stop", 3)
+        before, after = (load_file(self.folder / out / "model.safetensors")
+                         for out in ("base", "out"))
+        for name, value in after.items():
+            if ".lora_" in name:
+                self.assertIn(3, value.shape[:2], name)
+                if "_B." in name:
+                    self.assertEqual(value.any(), ".consistency" in name)
+            else:
+                self.assertNotEqual(torch.equal(value, before[name]),
+                                    name.startswith(("unet.conv_in.",
+                                                     "cfr.cross_attn_")), name)
+
+    def test_bad_base(self):
+        self.begin_from_base()
+        path = self.folder / "base" / "model.safetensors"
+        good = path.read_bytes()
+        for content, says in (
+                (good[:1000], "model.safetensors: "),
+                (good.replace(b'latent_channels\\": 4',
+                              b'latent_channels\\": 5'), "not those of its"),
+                (b"", "model.safetensors: ")):
+            path.write_bytes(content)
+            self.check_fails(says, "out")
+        path.unlink()
+        self.check_fails("No such file", "out")
+        self.change('base = "', 'config = {}\nbases = "')
+        self.check_fails("bases: there is no such setting", "out")
+        self.change("bases =", "base =")
+        self.change("config = {}", "config = {scale = 4}")
+        self.check_fails("either base or config", "out")
+
     def test_wrong_checkpoint(self):
         self.check_fails("there is no checkpoint", "out", "--resume")
         self.succeed("out", "--stop", 1)

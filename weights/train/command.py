@@ -27,6 +27,8 @@ def make_model(config: RunConfig) -> torch.nn.Module:
     torch.manual_seed(config.seed)
     if isinstance(config.model, Sd21Config):
         return Sd21(config.model)
+    if config.model.base:
+        return Small(config.model)
     samples = Samples(config.data, config.seed, moving=True)
     some = default_collate([samples[n] for n in range(EXAMPLES)])
     return Small(config.model, some["hr"].flatten(0, 1),

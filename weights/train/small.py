@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The small model: learned from nothing, then with the two adapters.
 
-Its flow network learns first, then, with that frozen, its base. Then all is
-frozen but the UNet's first convolution; C-LoRA, D-LoRA and the retrieval learn
-by the paper's two stages.
+Its flow network learns first, then, with that frozen, its base; or both are
+taken from a model file. Then all is frozen but the UNet's first convolution;
+C-LoRA, D-LoRA and the retrieval learn by the paper's two stages.
 """
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils import parametrize
 
 from .problem import Problem
 from .restored import Restored
 from .schedule import Stage
-from .small_net import Cfr, Config, Resnet, UNet, Vae, warp
+from .small_net import Cfr, Config, UNet, Vae, warp
+from .small_start import change_coordinates, pass_on
+from .tensor_files import as_problem, open_tensors
 
 ADAPTED = ["conv1", "conv2", "conv_shortcut", "conv_out"]
 KINDS = {Stage.CONSISTENCY: "consistency", Stage.ENHANCEMENT: "detail"}
@@ -31,53 +34,48 @@ ALPHA = 8       # peft's default, which the engine takes for granted
 
 @dataclasses.dataclass(frozen=True)
 class SmallConfig:
-    """`config` is the model file's; `rank` that of either adapter."""
+    """`rank` is that of either adapter; `base` a model file whose base is
+    taken as it is, without it `config` is that of the model file to be."""
 
-    config: Config
     rank: int
+    base: Path | None = None
+    config: Config = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.base) == bool(self.config):
+            raise Problem("small: expected either base or config, found "
+                          + ("both" if self.base else "neither"))
+        if self.rank < 1:
+            raise Problem(f"small: rank: expected 1 or more, found "
+                          f"{self.rank}")
 
 
-class Basis(nn.Module):
-    """A convolution's weight learned in other coordinates of its patches:
-    those of its input (side 1) or of its output (side 0)."""
-
-    basis: Tensor
-
-    def __init__(self, basis: Tensor, side: int) -> None:
-        super().__init__()
-        self.register_buffer("basis", basis)
-        self.sum = ("ij,jckl->ickl", "ij,cjkl->cikl")[side]
-
-    def forward(self, weight: Tensor) -> Tensor:
-        with torch.autocast(weight.device.type, enabled=False):
-            return torch.einsum(self.sum, self.basis, weight)
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight
-
-
-def components(x: Tensor, patch: int) -> tuple[Tensor, Tensor]:
-    """Principal axes of patches (columns) and their variances."""
-    x = F.pixel_unshuffle(x, patch).movedim(1, -1).flatten(0, -2)
-    variance, axes = torch.linalg.eigh(x.T @ x / len(x))
-    return axes.flip(1), variance.flip(0).clamp(min=0)
-
-
-def split(weight: Tensor, count: int, rest: float) -> None:
-    """Output channels 2i, 2i+1 start as plus and minus input channel i, so
-    that silu (x) - silu (-x) = x can carry it on; the others stay random."""
-    weight *= rest
-    for i in range(min(count, weight.shape[0] // 2, weight.shape[1])):
-        weight[2 * i, i, 1, 1] += 1
-        weight[2 * i + 1, i, 1, 1] -= 1
+def read_base(path: Path) -> tuple[Config, dict[str, Tensor]]:
+    """A small model file's config and its weights without adapters."""
+    with as_problem():
+        source = open_tensors(path)
+        names = [name for name in source.tensors if ".lora_" not in name]
+        state = {name: source.read(name).float() for name in names}
+    with safe_open(path, "pt") as file:
+        text = (file.metadata() or {}).get("config")
+    if text is None:
+        raise Problem(f"{path}: expected a model file of the small model, "
+                      "found no config in it")
+    return json.loads(text), state
 
 
 class Small(nn.Module):
-    """`hr`, `up`: [N][3][H][W], examples of what will be seen."""
+    """`hr`, `up`: [N][3][H][W], examples of what will be seen; not asked for
+    where the base is given."""
 
-    def __init__(self, config: SmallConfig, hr: Tensor, up: Tensor) -> None:
+    def __init__(self, config: SmallConfig, hr: Tensor | None = None,
+                 up: Tensor | None = None) -> None:
         super().__init__()
-        self.config = config.config
+        state = None
+        if config.base:
+            self.config, state = read_base(config.base)
+        else:
+            self.config = config.config
         try:
             # TOML has no null, which is what says that there is none.
             self.config["unet"].setdefault("mid_block_type", None)
@@ -85,57 +83,30 @@ class Small(nn.Module):
             self.unet = UNet(self.config["unet"])
             self.cfr = Cfr(self.config)
         except KeyError as e:
-            raise Problem(f"[small.config]: {e} is missing") from e
-        self.change_coordinates(hr, up)
-        with torch.no_grad():
-            self.start()
+            raise Problem(f"small.config: {e} is missing") from e
+        if state:
+            self.take(state, config.base)
+        else:
+            assert hr is not None and up is not None
+            change_coordinates(self.vae, hr, up)
+            pass_on(self.vae, self.unet, self.cfr)
+        self.add_adapters(config.rank)
+
+    def take(self, state: dict[str, Tensor], path: Path | None) -> None:
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as e:
+            raise Problem(f"{path}: its tensors are not those of its config: "
+                          f"{str(e).splitlines()[1].strip()}") from None
+
+    def add_adapters(self, rank: int) -> None:
         for kind in KINDS.values():
             inject_adapter_in_model(
-                LoraConfig(r=config.rank, lora_alpha=ALPHA,
-                           target_modules=ADAPTED), self.unet, kind)
+                LoraConfig(r=rank, lora_alpha=ALPHA, target_modules=ADAPTED),
+                self.unet, kind)
         for module in self.unet.modules():
             if isinstance(module, LoraLayer):
                 module.set_adapter(list(KINDS.values()))
-
-    def change_coordinates(self, hr: Tensor, up: Tensor) -> None:
-        """Neighbouring pixels of an upsampled picture are nearly equal: in
-        pixels the first and the last convolution learn next to nothing. They
-        learn in principal components of unit variance instead; the model file
-        holds the product."""
-        axes, variance = components(up, self.vae.patch)
-        parametrize.register_parametrization(
-            self.vae.encoder.conv_in, "weight",
-            Basis(axes / (variance + 3e-4).sqrt(), 1))
-        axes, variance = components(hr - up, self.vae.patch)
-        parametrize.register_parametrization(
-            self.vae.decoder.conv_out, "weight",
-            Basis(axes * variance.sqrt(), 0))
-
-    def start(self) -> None:
-        """Latents begin as leading components of the picture, passed on by
-        every part; the result begins near plain bicubic."""
-        for m in self.modules():
-            if isinstance(m, Resnet):
-                m.conv2.weight *= .1
-        encoder: Any = self.vae.encoder
-        decoder: Any = self.vae.decoder
-        unet, levels = self.unet, cast(Any, self.cfr.spynet.basic_module)
-        first = encoder.conv_in.parametrizations.weight.original
-        split(first, len(first) // 2, .1)
-        encoder.conv_out.weight *= .1
-        for i in range(min(self.vae.latent, len(first) // 2)):
-            encoder.conv_out.weight[i, 2 * i, 1, 1] += 1
-            encoder.conv_out.weight[i, 2 * i + 1, 1, 1] -= 1
-        split(decoder.conv_in.weight, self.vae.latent, 1)
-        split(unet.conv_in.weight, 2 * self.vae.latent, .3)
-        unet.conv_out.weight *= .1
-        decoder.conv_out.parametrizations.weight.original *= .03
-        self.cfr.cross_attn_module.proj_out.weight *= .1
-        for level in levels:        # from differences, nothing
-            half = level.basic_module[0]["conv"].weight[::2]
-            half[:, 3:6] = -half[:, :3]
-            level.basic_module[-1]["conv"].weight *= .1
-            level.basic_module[-1]["conv"].bias.zero_()
 
     def learn(self, stage: Stage) -> list[nn.Parameter]:
         """Exactly what learns in the stage requires a gradient afterwards."""
@@ -194,12 +165,18 @@ class Small(nn.Module):
             for kind in KINDS.values():
                 name = name.replace(f".{kind}.weight", f".{kind}")
             state[name] = value
-        for name in ("vae.encoder.conv_in", "vae.decoder.conv_out"):
-            state[name + ".weight"] = self.get_submodule(name).weight
+        for name, module in self.named_modules():
+            if parametrize.is_parametrized(module):
+                state[name + ".weight"] = cast(Tensor, module.weight)
         return {k: v.detach().half().contiguous() for k, v in state.items()}
 
     def export(self, folder: Path) -> None:
+        path = folder / "model.safetensors"
         part = folder / "model.safetensors.part"
-        save_file(self.file_state(), part,
-                  {"format": "dloral", "config": json.dumps(self.config)})
-        part.replace(folder / "model.safetensors")
+        try:
+            part.write_bytes(save(self.file_state(), {
+                "format": "dloral", "config": json.dumps(self.config)}))
+            part.replace(path)
+        except OSError as e:
+            part.unlink(missing_ok=True)
+            raise Problem(f"{path}: cannot be written: {e}") from e
