@@ -276,7 +276,7 @@ GST_START_TEST (test_progress_cancelled)
   GstBus *bus;
 
   harness_setup ();
-  fake_engine.open_us = 200000;
+  fake_engine.open_us = G_USEC_PER_SEC;
   element = gst_element_factory_make ("dloral", NULL);
   bus = gst_bus_new ();
   gst_element_set_bus (element, bus);
