@@ -31,8 +31,8 @@ from torch.utils.data import DataLoader, Subset                 # noqa: E402
 from train import augment, clips, codecs, kernels, noise        # noqa: E402
 from train import samples, scenes, shifts                       # noqa: E402
 from train.degrade import Kind, degrade, subsample_chroma       # noqa: E402
-from train.flow import optical_flow                             # noqa: E402
-from train.problem import Problem                               # noqa: E402
+from evaluator.flow import optical_flow                         # noqa: E402
+from converter.problem import Problem                       # noqa: E402
 from train.resize import shrink                                 # noqa: E402
 from train.samples import DataConfig, Samples                   # noqa: E402
 from train.yuv import to_i420, to_rgb                           # noqa: E402

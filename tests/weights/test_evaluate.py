@@ -37,7 +37,7 @@ from evaluator.clip import Clip, read_clip                      # noqa: E402
 from evaluator.command import main, parse_settings              # noqa: E402
 from evaluator.flow import Path                                 # noqa: E402
 from evaluator.measures import Measures, mean, warping_error    # noqa: E402
-from evaluator.problem import Problem                           # noqa: E402
+from converter.problem import Problem                       # noqa: E402
 from evaluator.source import Source, enlarge, make_source       # noqa: E402
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve() \

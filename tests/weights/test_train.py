@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "weights"))
 
 from train import checkpoint, losses                        # noqa: E402
-from train.problem import Problem                           # noqa: E402
+from converter.problem import Problem                       # noqa: E402
 from train.restored import Restored                         # noqa: E402
 from train.schedule import Phase, Schedule, Stage           # noqa: E402
 from train.small import Small, SmallConfig                  # noqa: E402

@@ -41,11 +41,12 @@ from converter.command import main as convert                   # noqa: E402
 from train.command import parse, prepare                        # noqa: E402
 from train.distillation import Distillation, distillation      # noqa: E402
 from train.perceptual import Lpips                              # noqa: E402
-from train.problem import Problem                               # noqa: E402
+from converter.problem import Problem                       # noqa: E402
 from train.retrieval import (HEADS, EMBED, TEMPERATURE,         # noqa: E402
-                             Retrieval, read_spynet)
+                             Retrieval)
 from train.schedule import Stage                                # noqa: E402
 from train.sd21 import Sd21, Sd21Config                         # noqa: E402
+from train.spynet import read_spynet                            # noqa: E402
 
 BUILD = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 PROMPT = "clean, sharp"

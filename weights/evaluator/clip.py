@@ -10,9 +10,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from converter.problem import Problem
 
 from .colours import frame_to_rgb
-from .problem import Problem
 
 SCALE = 4
 SMALLEST = 16               # a side of what the element takes

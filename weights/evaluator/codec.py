@@ -10,8 +10,8 @@ from typing import Literal, cast
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from converter.problem import Problem
 
-from .problem import Problem
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@
 import argparse
 import re
 import sys
+from converter.problem import Problem
 from pathlib import Path
 
 from . import element, picture
 from .clip import FEWEST, SMALLEST, Clip, Size, read_clip
 from .codec import CODECS
 from .measures import Measures
-from .problem import Problem
 from .source import Source, enlarge, make_source
 from .table import Table
 from .views import CloseUp, Profile

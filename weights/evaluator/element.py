@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from converter.problem import Problem
 
 from .clip import SCALE, SMALLEST
 from .colours import split, to_rgb
-from .problem import Problem
 from .source import Source
 
 LAUNCH = "gst-launch-1.0"

@@ -19,18 +19,30 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
 
 
-def find_path(now: np.ndarray, before: np.ndarray) -> Path:
-    """Sure is where the flow back to `now` agrees and nothing is outside."""
+def optical_flow(now: np.ndarray,
+                 before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(u, v) [H][W][2] from RGB `now` to `before`; and, bool [H][W], where it
+    is sure: where the flow back to `now` agrees and nothing is outside."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     now, before = grey(now), grey(before)
-    height, width = now.shape
     # no flow to start from, which OpenCV's own types leave out
     back = dis.calc(now, before, None)      # type: ignore[call-overload]
     forth = dis.calc(before, now, None)     # type: ignore[call-overload]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = x + back[..., 0], y + back[..., 1]
+    x, y = follow(back)
+    height, width = now.shape
     there = cv2.remap(forth, x, y, cv2.INTER_LINEAR)
     length = (back ** 2).sum(-1) + (there ** 2).sum(-1)
     agrees = ((back + there) ** 2).sum(-1) < .01 * length + .5
     inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    return Path(x, y, agrees & inside)
+    return back, agrees & inside
+
+
+def follow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel is to be found, x and y, f32 [H][W]."""
+    y, x = np.mgrid[0:flow.shape[0], 0:flow.shape[1]].astype(np.float32)
+    return x + flow[..., 0], y + flow[..., 1]
+
+
+def find_path(now: np.ndarray, before: np.ndarray) -> Path:
+    flow, sure = optical_flow(now, before)
+    return Path(*follow(flow), sure)

@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from converter.problem import Problem
 
-from .problem import Problem
 
 try:
     import DISTS_pytorch

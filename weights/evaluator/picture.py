@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from converter.problem import Problem
 
-from .problem import Problem
 
 MARGIN = 16         # pixels around each panel
 TEXT = 20           # height of a label's letters

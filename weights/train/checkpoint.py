@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from converter.problem import Problem
 
-from .problem import Problem
 
 NAME = "checkpoint.pt"
 

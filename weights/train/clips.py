@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from converter.problem import Problem
+from evaluator.flow import optical_flow
 from numpy.random import Generator, default_rng
 from PIL import Image
 
-from .flow import optical_flow
 from .pixels import Clip
-from .problem import Problem
 from .scenes import Scene
 
 CUTS = 3                        # stream of random numbers

@@ -12,10 +12,10 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from converter.problem import Problem
 from numpy.random import Generator
 
 from .pixels import Clip
-from .problem import Problem
 from .yuv import to_i420, to_rgb
 
 RATE = 30                       # frames a second

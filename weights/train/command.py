@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+from converter.problem import Problem
 from torch.utils.data import default_collate
 
 from . import checkpoint
@@ -12,7 +13,6 @@ from .config import RunConfig, read_config
 from .distillation import distillation
 from .losses import PARTS, Batch, Part
 from .perceptual import Lpips
-from .problem import Problem
 from .restored import Restored
 from .samples import Samples
 from .sd21 import Sd21, Sd21Config

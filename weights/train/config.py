@@ -3,10 +3,10 @@
 import dataclasses
 import tomllib
 import typing
+from converter.problem import Problem
 from pathlib import Path
 from typing import Any
 
-from .problem import Problem
 from .samples import DataConfig
 from .schedule import Phase, Schedule, Stage
 from .sd21 import Sd21Config

@@ -6,9 +6,9 @@ what good pictures are, would have it, away from where it has any picture
 from collections.abc import Callable
 
 import torch
+from converter.problem import Problem
 from torch import Tensor
 
-from .problem import Problem
 from .sd21 import Sd21
 
 GUIDANCE = 7.5

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .restored import Restored
-from .small_net import warp
+from .spynet import warp
 
 Batch = dict[str, Tensor]
 Part = Callable[[Restored, Batch], Tensor]

@@ -6,10 +6,10 @@ those of the network below are torchvision's.
 from pathlib import Path
 
 import lpips
+from converter.problem import Problem
 from torch import Tensor, nn
 
-from .problem import Problem
-from .tensor_files import as_problem, open_tensors
+from .tensor_files import open_tensors
 
 NAMES = {"vgg": "vgg16", "alex": "alexnet"}     # ours: torchvision's
 
@@ -41,12 +41,11 @@ class Lpips(nn.Module):
         features.0.weight."""
         names = {name: "features." + name.split(".", 1)[1]
                  for name in self.inner.net.state_dict()}
-        with as_problem():
-            source = open_tensors(path)
-            source.claim({names[name]: tuple(p.shape) for name, p
-                          in self.inner.net.state_dict().items()})
-            self.inner.net.load_state_dict(
-                {name: source.read(names[name]) for name in names})
+        source = open_tensors(path)
+        source.claim({names[name]: tuple(p.shape) for name, p
+                      in self.inner.net.state_dict().items()})
+        self.inner.net.load_state_dict(
+            {name: source.read(names[name]) for name in names})
 
     def train(self, mode: bool = True) -> "Lpips":
         """Never: it would drop out some of its own channels."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from converter.problem import Problem
 from numpy.random import Generator, default_rng
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,7 +17,6 @@ from . import augment, noise, scenes
 from .clips import Footage
 from .degrade import Kind, degrade, subsample_chroma
 from .pixels import Clip, to_bytes
-from .problem import Problem
 from .resize import enlarge
 from .scenes import Scene
 from .shifts import shifted

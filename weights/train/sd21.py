@@ -14,16 +14,17 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from converter.adapters import MAX_RANK, PARTS
+from converter.problem import Problem
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .adapters import (adapted_layers, adapter_parameters, add_adapters,
                        without_adapters)
-from .problem import Problem
 from .restored import Restored
-from .retrieval import Cfr, read_spynet, warp
+from .retrieval import Cfr
 from .schedule import Stage
 from .sd_folder import SdFolder
+from .spynet import read_spynet, warp
 
 TIMESTEP = 1
 

@@ -11,13 +11,12 @@ from converter.configs import (Config, read_text_encoder, read_unet,
                                read_vae)
 from converter.layouts import text_layout, unet_layout, vae_layout
 from converter.model import check_encoder_width, old_vae_name
+from converter.problem import Problem
 from converter.sources import Source, open_folder
 from converter.tokenizer import read_tokenizer
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from .problem import Problem
-from .tensor_files import as_problem
 
 WEIGHTS = "diffusion_pytorch_model"
 
@@ -29,10 +28,9 @@ class SdFolder:
             raise Problem(f"{path}: expected the folder of Stable Diffusion "
                           "2.1-base in diffusers' layout, found "
                           + ("a file" if path.exists() else "nothing"))
-        with as_problem():
-            self.vae, self.vae_source = self.check_vae()
-            self.unet, self.unet_source = self.check_unet()
-            self.text, self.text_source = self.check_text()
+        self.vae, self.vae_source = self.check_vae()
+        self.unet, self.unet_source = self.check_unet()
+        self.text, self.text_source = self.check_text()
         self.schedule = self.read_schedule()
 
     def check_vae(self) -> tuple[dict, Source]:
@@ -96,7 +94,6 @@ class SdFolder:
     @torch.no_grad()
     def embed(self, prompt: str) -> Tensor:
         """[1][77][d], as the engine computes it."""
-        with as_problem():
-            tokenizer = read_tokenizer(self.path / "tokenizer", self.text)
-            encoder = Encoder(self.text_source, self.text)
-            return encoder.encode(tokenizer.encode(prompt))[None]
+        tokenizer = read_tokenizer(self.path / "tokenizer", self.text)
+        encoder = Encoder(self.text_source, self.text)
+        return encoder.encode(tokenizer.encode(prompt))[None]

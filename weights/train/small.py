@@ -13,6 +13,7 @@ from typing import cast
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from converter.problem import Problem
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
@@ -20,12 +21,12 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from .problem import Problem
 from .restored import Restored
 from .schedule import Stage
-from .small_net import Cfr, Config, UNet, Vae, warp
+from .small_net import Cfr, Config, UNet, Vae
 from .small_start import change_coordinates, pass_on
-from .tensor_files import as_problem, open_tensors
+from .spynet import to_grid, warp
+from .tensor_files import open_tensors
 
 ADAPTED = ["conv1", "conv2", "conv_shortcut", "conv_out"]
 KINDS = {Stage.CONSISTENCY: "consistency", Stage.ENHANCEMENT: "detail"}
@@ -52,10 +53,9 @@ class SmallConfig:
 
 def read_base(path: Path) -> tuple[Config, dict[str, Tensor]]:
     """A small model file's config and its weights without adapters."""
-    with as_problem():
-        source = open_tensors(path)
-        names = [name for name in source.tensors if ".lora_" not in name]
-        state = {name: source.read(name).float() for name in names}
+    source = open_tensors(path)
+    names = [name for name in source.tensors if ".lora_" not in name]
+    state = {name: source.read(name).float() for name in names}
     with safe_open(path, "pt") as file:
         text = (file.metadata() or {}).get("config")
     if text is None:
@@ -129,8 +129,8 @@ class Small(nn.Module):
         small = F.interpolate(up.flatten(0, 1), mode="bicubic",
                               scale_factor=1 / self.vae.patch)
         small = small.unflatten(0, up.shape[:2])
-        return self.cfr.spynet.pyramid(small[:, 1:].flatten(0, 1),
-                                       small[:, :-1].flatten(0, 1))
+        return self.cfr.spynet.find(small[:, 1:].flatten(0, 1),
+                                    small[:, :-1].flatten(0, 1))
 
     def forward(self, up: Tensor, first: bool = False) -> Restored:
         """up: [B][T][3][H][W]. `first`: each frame is its own predecessor."""
@@ -143,8 +143,7 @@ class Small(nn.Module):
             aligned = now
             if not first:
                 flows = self.find_flow(up)
-                flow = self.cfr.spynet.to_grid(flows[-1].detach(),
-                                               *z.shape[-2:])
+                flow = to_grid(flows[-1].detach(), *z.shape[-2:])
                 aligned = warp(z[:, :-1].flatten(0, 1), flow, "zeros")
             fused = self.cfr.cross_attn_module(now, aligned)
         eps = self.unet(torch.cat([aligned, fused], 1),

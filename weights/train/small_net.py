@@ -14,18 +14,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .spynet import Spynet
+
 Config = dict[str, Any]
-
-
-def warp(x: Tensor, flow: Tensor, padding: str) -> Tensor:
-    """x sampled at (i + u, j + v), flow [N][u, v][H][W] in pixels of x."""
-    h, w = x.shape[-2:]
-    j, i = torch.meshgrid(torch.arange(h, device=x.device),
-                          torch.arange(w, device=x.device), indexing="ij")
-    gx = (i + flow[:, 0]) * (2 / max(w - 1, 1)) - 1
-    gy = (j + flow[:, 1]) * (2 / max(h - 1, 1)) - 1
-    return F.grid_sample(x, torch.stack([gx, gy], -1), mode="bilinear",
-                         padding_mode=padding, align_corners=True)
 
 
 class Resnet(nn.Module):
@@ -177,64 +168,6 @@ class Vae(nn.Module):
         return F.pixel_shuffle(y.float(), self.patch) + hr
 
 
-class SpyLevel(nn.Module):
-    def __init__(self, channels: list[int]) -> None:
-        super().__init__()
-        io = [8, *channels, 2]
-        self.basic_module = nn.ModuleList(
-            nn.ModuleDict({"conv": nn.Conv2d(a, b, 7, padding=3)})
-            for a, b in zip(io, io[1:]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        m: Any
-        for i, m in enumerate(self.basic_module):
-            x = m["conv"](x if i == 0 else F.relu(x))
-        return x
-
-
-class SpyNet(nn.Module):
-    """Flow from `ref` to `supp`, pictures on the latent grid in [-1, 1]."""
-
-    LEVELS = 6
-
-    def __init__(self, channels: list[int]) -> None:
-        super().__init__()
-        self.basic_module = nn.ModuleList(
-            SpyLevel(channels) for _ in range(self.LEVELS))
-
-    def prepare(self, x: Tensor) -> list[Tensor]:
-        h, w = x.shape[-2:]
-        x = F.interpolate(x, size=(-(-h // 32) * 32, -(-w // 32) * 32),
-                          mode="bilinear", align_corners=False)
-        mean = x.new_tensor([.485, .456, .406])[:, None, None]
-        std = x.new_tensor([.229, .224, .225])[:, None, None]
-        pyramid = [(x - mean) / std]
-        for _ in range(self.LEVELS - 1):
-            pyramid.append(F.avg_pool2d(pyramid[-1], 2))
-        return pyramid[::-1]
-
-    def pyramid(self, ref: Tensor, supp: Tensor) -> list[Tensor]:
-        """Flow of every level on its own grid, coarsest first."""
-        flows: list[Tensor] = []
-        for net, r, s in zip(self.basic_module, self.prepare(ref),
-                             self.prepare(supp)):
-            if flows:
-                flow = 2 * F.interpolate(flows[-1], scale_factor=2,
-                                         mode="bilinear", align_corners=True)
-            else:
-                flow = r.new_zeros(r.shape[0], 2, *r.shape[-2:])
-            s = warp(s, flow, "border")
-            flows.append(flow + net(torch.cat([r, s, flow], 1)))
-        return flows
-
-    def to_grid(self, flow: Tensor, h: int, w: int) -> Tensor:
-        """The finest level's flow on a grid of h×w, in its pixels."""
-        k = flow.new_tensor([w / flow.shape[3], h / flow.shape[2]])
-        flow = F.interpolate(flow, size=(h, w), mode="bilinear",
-                             align_corners=False)
-        return flow * k[:, None, None]
-
-
 class Retrieval(nn.Module):
     """Windowed cross-frame attention: ReLU above a threshold, no softmax."""
 
@@ -271,6 +204,6 @@ class Retrieval(nn.Module):
 class Cfr(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.spynet = SpyNet(config["spynet"]["channels"])
+        self.spynet = Spynet(config["spynet"]["channels"])
         self.cross_attn_module = Retrieval(
             config["vae"]["latent_channels"], config["cfr"])

@@ -81,7 +81,7 @@ def pass_on(vae: Vae, unet: UNet, cfr: Cfr) -> None:
     decoder.conv_out.parametrizations.weight.original *= .03
     cfr.cross_attn_module.proj_out.weight *= .1
     for level in cast(Any, cfr.spynet.basic_module):
-        half = level.basic_module[0]["conv"].weight[::2]
+        half = level.basic_module[0].conv.weight[::2]
         half[:, 3:6] = -half[:, :3]     # looks at differences, finds nothing
-        level.basic_module[-1]["conv"].weight *= .1
-        level.basic_module[-1]["conv"].bias.zero_()
+        level.basic_module[-1].conv.weight *= .1
+        level.basic_module[-1].conv.bias.zero_()

@@ -2,22 +2,11 @@
 """Files of tensors that the user names, read by the converter's readers: they
 run nothing and say in a sentence what is wrong.
 """
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from converter.problem import Problem as ConverterProblem
 from converter.sources import Source, open_bin, open_safetensors
 
-from .problem import Problem
-
-
-@contextlib.contextmanager
-def as_problem() -> Iterator[None]:
-    try:
-        yield
-    except ConverterProblem as e:
-        raise Problem(str(e)) from None
 
 
 def open_tensors(path: Path,
