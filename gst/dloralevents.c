@@ -199,7 +199,8 @@ gst_dloral_query_latency (GstDloral * self, GstQuery * query)
   return TRUE;
 }
 
-/* Where downstream is, not where upstream is. */
+/* Where downstream is; upstream's only while nothing has left. The base class
+ * would read its segment, which a flush may be resetting meanwhile. */
 static gboolean
 gst_dloral_query_position (GstDloral * self, GstQuery * query)
 {
@@ -212,7 +213,7 @@ gst_dloral_query_position (GstDloral * self, GstQuery * query)
 
   gst_query_parse_position (query, &format, NULL);
   if (format != GST_FORMAT_TIME || !GST_CLOCK_TIME_IS_VALID (position))
-    return FALSE;
+    return gst_pad_peer_query (GST_BASE_TRANSFORM_SINK_PAD (self), query);
   gst_query_set_position (query, format, position);
   return TRUE;
 }
@@ -230,9 +231,8 @@ gst_dloral_query (GstBaseTransform * trans, GstPadDirection direction,
   if (direction == GST_PAD_SRC) {
     if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
       return gst_dloral_query_latency (self, query);
-    if (GST_QUERY_TYPE (query) == GST_QUERY_POSITION
-        && gst_dloral_query_position (self, query))
-      return TRUE;
+    if (GST_QUERY_TYPE (query) == GST_QUERY_POSITION)
+      return gst_dloral_query_position (self, query);
   } else if (GST_QUERY_IS_SERIALIZED (query)
       && (!self->state.pusher || !gst_dloral_drain (self))) {
     return FALSE;
