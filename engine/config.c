@@ -73,6 +73,10 @@ static const Field cfr_fields[] = {
   INT (DloralCfrConfig, window, 0, 31, 0),
 };
 
+static const Field spynet_fields[] = {
+  {"shrink", FIELD_INT, offsetof (DloralCfrConfig, spynet_shrink), 1, 4, 1},
+};
+
 static const Field text_encoder_fields[] = {
   INT (DloralTextEncoderConfig, num_hidden_layers, 1, 128, REQUIRED),
   INT (DloralTextEncoderConfig, num_attention_heads, 1, MAX_CHANNELS, REQUIRED),
@@ -469,10 +473,14 @@ read_spynet (const Scope * top, DloralCfrConfig * cfr)
   Scope s;
 
   memcpy (cfr->spynet_channels, published, sizeof (published));
+  cfr->spynet_shrink = 1;
   if (!json_object_has_member (top->object, "spynet"))
     return TRUE;
-  if (!enter (top, "spynet", "spynet.", &s))
+  if (!enter (top, "spynet", "spynet.", &s)
+      || !read_fields (&s, spynet_fields, G_N_ELEMENTS (spynet_fields), cfr))
     return FALSE;
+  if (cfr->spynet_shrink == 3)
+    return fail (&s, "shrink", "expected 1, 2 or 4, found 3");
   return !json_object_has_member (s.object, "channels")
       || read_ints (&s, "channels", DLORAL_SPYNET_WIDTHS, DLORAL_SPYNET_WIDTHS,
       1024, cfr->spynet_channels);

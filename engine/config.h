@@ -63,6 +63,8 @@ typedef struct
   float temperature;            /* > 0 */
   int window;                   /* 0: all positions, else odd side in latents */
   int spynet_channels[DLORAL_SPYNET_WIDTHS];    /* default 32, 64, 32, 16 */
+  int spynet_shrink;            /* the finest flow's grid is the latents' made so
+                                 * many times smaller: 1 (default), 2 or 4 */
 } DloralCfrConfig;
 
 /* CLIPTextModel. JSON object "text_encoder"; may be absent. */

@@ -17,17 +17,22 @@ static const float gain[4] = { 1 / 0.229f, 1 / 0.224f, 1 / 0.225f, 1 };
 static const float offset[4] =
     { -0.485f / 0.229f, -0.456f / 0.224f, -0.406f / 0.225f, 0 };
 
+/* The finest level's side, of a frame's. */
 static int
-round_up (int n)
+round_up (int n, int shrink)
 {
-  return (n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+  int side = (n + shrink - 1) / shrink;
+
+  return (side + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
 }
 
 /* pyramid[l], l = 0 coarsest: normalised, every level half the next. */
 static void
 build_pyramid (DloralBuilder *b, DloralTensor *x, DloralTensor **pyramid)
 {
-  x = dloral_resize (b, x, round_up (x->h), round_up (x->w),
+  int shrink = b->config->cfr.spynet_shrink;
+
+  x = dloral_resize (b, x, round_up (x->h, shrink), round_up (x->w, shrink),
       DLORAL_RESIZE_BILINEAR, gain, offset);
   for (int l = LEVELS - 1; l >= 0; l--) {
     pyramid[l] = x;

@@ -75,7 +75,7 @@ SMALL = {
 
 # What the other two leave out: projections as convolutions, two layers a
 # block, patches and levels together, another timestep, adapters kept apart,
-# an attention in the VAE under its old names.
+# adapters kept apart, an attention in the VAE under its old names.
 CONV = {
     "scale": 4, "timestep": 499, "color_fix": "wavelet",
     "vae": {"latent_channels": 8, "scaling_factor": 0.5, "patch_size": 2,
@@ -88,7 +88,7 @@ CONV = {
              "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
              "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]},
     "cfr": {"heads": 2, "embed_dim": 12, "temperature": 300.0},
-    "spynet": {"channels": [4, 6, 4, 4]},
+    "spynet": {"channels": [4, 6, 4, 4], "shrink": 2},
 }
 
 # Tiny coders beside a VAE that nobody asks: neither its scaling factor nor its
@@ -114,7 +114,7 @@ TINY = {
 CASES = {
     "sd": (SD, (26, 18), 3, 1, False),
     "small": (SMALL, (27, 21), 3, 2, False),
-    "conv": (CONV, (19, 17), 2, 3, True),
+    "conv": (CONV, (35, 33), 2, 3, True),
     "tiny": (TINY, (17, 16), 2, 7, False),
     "tiny-video": (TINY, (16, 16), 5, 9, False),
 }

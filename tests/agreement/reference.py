@@ -170,8 +170,9 @@ class SpynetLevel(nn.Module):
 
 
 class Spynet(nn.Module):
-    def __init__(self, widths):
+    def __init__(self, widths, shrink=1):
         super().__init__()
+        self.shrink = shrink
         self.basic_module = nn.ModuleList(
             [SpynetLevel(widths) for _ in range(SPYNET_LEVELS)])
         self.register_buffer(
@@ -188,7 +189,7 @@ class Spynet(nn.Module):
 
     def forward(self, ref, supp):
         h, w = ref.shape[2:]
-        size = (-(-h // 32) * 32, -(-w // 32) * 32)
+        size = tuple(-(-x // (32 * self.shrink)) * 32 for x in (h, w))
         ref, supp = (self.pyramid(F.interpolate(
             x, size, mode="bilinear", align_corners=False))
             for x in (ref, supp))
@@ -251,7 +252,8 @@ class Retrieval(nn.Module):
 class Cfr(nn.Module):
     def __init__(self, latent, c, spynet):
         super().__init__()
-        self.spynet = Spynet(spynet.get("channels", [32, 64, 32, 16]))
+        self.spynet = Spynet(spynet.get("channels", [32, 64, 32, 16]),
+                             spynet.get("shrink", 1))
         self.cross_attn_module = Retrieval(latent, c)
 
 

@@ -219,6 +219,10 @@ static const Edit broken[] = {
           "expected a list of 4 values", "found a list of 3"}},
   {"spynet-1025", "[8, 12, 10, 6]", "[8, 12, 1025, 6]",
         {"key 'spynet.channels[2]'", "from 1 to 1024", "found 1025"}},
+  {"spynet-shrink-3", "[8, 12, 10, 6]", "[8, 12, 10, 6], \"shrink\": 3",
+      {"key 'spynet.shrink'", "expected 1, 2 or 4", "found 3"}},
+  {"spynet-shrink-5", "[8, 12, 10, 6]", "[8, 12, 10, 6], \"shrink\": 5",
+      {"key 'spynet.shrink'", "found 5"}},
   {"spynet-null", "[8, 12, 10, 6]", "[8, null, 10, 6]",
         {"key 'spynet.channels[1]'", "found null"}},
 
@@ -510,6 +514,9 @@ test_variants (void)
   g_assert_cmpint (c.color_fix, ==, DLORAL_COLOR_FIX_ADAIN);
   c = read_edited ("\"channels\": [8, 12, 10, 6]", "");
   assert_ints (c.cfr.spynet_channels, 32, 64, 32, 16);
+  g_assert_cmpint (c.cfr.spynet_shrink, ==, 1);
+  c = read_edited ("[8, 12, 10, 6]", "[8, 12, 10, 6], \"shrink\": 2");
+  g_assert_cmpint (c.cfr.spynet_shrink, ==, 2);
   c = read_edited ("\"patch_size\": 2", "\"patch_size\": 8");
   g_assert_cmpint (dloral_config_get_downscale (&c), ==, 64);
   c = read_edited ("\"window\": 7", "\"window\": 31");

@@ -60,6 +60,8 @@ check_cfr (const DloralCfrConfig *cfr)
   g_assert_true (isfinite (1 / cfr->temperature) && cfr->temperature > 0);
   g_assert_true (cfr->window == 0 || (cfr->window % 2 == 1
           && cfr->window <= 31));
+  g_assert_true (cfr->spynet_shrink == 1 || cfr->spynet_shrink == 2
+      || cfr->spynet_shrink == 4);
   for (int i = 0; i < DLORAL_SPYNET_WIDTHS; i++)
     g_assert_true (cfr->spynet_channels[i] >= 1
         && cfr->spynet_channels[i] <= 1024);

@@ -204,6 +204,6 @@ class Retrieval(nn.Module):
 class Cfr(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.spynet = Spynet(config["spynet"]["channels"])
+        self.spynet = Spynet(**config["spynet"])
         self.cross_attn_module = Retrieval(
             config["vae"]["latent_channels"], config["cfr"])

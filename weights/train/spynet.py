@@ -59,13 +59,15 @@ def column(*values: float) -> Tensor:
 
 
 class Spynet(nn.Module):
-    """channels: of the four layers inside each level."""
+    """`channels`: of the four layers inside each level. `shrink`: how many
+    times smaller than the pictures its finest level is."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, channels: list[int]) -> None:
+    def __init__(self, channels: list[int], shrink: int = 1) -> None:
         super().__init__()
+        self.multiple = 32 * shrink
         self.basic_module = nn.ModuleList(
             Level(channels) for _ in range(SPYNET_LEVELS))
         self.register_buffer("mean", column(.485, .456, .406), False)
@@ -73,7 +75,7 @@ class Spynet(nn.Module):
 
     def pyramid(self, x: Tensor) -> list[Tensor]:
         """Coarsest first; sides of multiples of 32."""
-        h, w = (-(-side // 32) * 32 for side in x.shape[-2:])
+        h, w = (-(-side // self.multiple) * 32 for side in x.shape[-2:])
         x = F.interpolate(x, (h, w), mode="bilinear", align_corners=False)
         levels = [(x - self.mean) / self.std]
         for _ in range(SPYNET_LEVELS - 1):
