@@ -47,17 +47,15 @@ split_padded_row (const Retrieval * self, float *keys, const float *src, int y)
 {
   const DloralTensor *t = self->base.op->src[1];
   int margin = self->window / 2;
-  gboolean inside = y >= 0 && y < t->h;
 
   keys += (y + margin) * self->stride;
   memset (keys, 0, self->stride * sizeof *keys);
-  for (int x = 0; inside && x < t->w; x++) {
-    const float *pixel = src + ((gsize) y * t->w + x) * self->c;
-
-    for (int k = 0; k < self->c; k++)
-      keys[k * self->plane + margin + x] = pixel[k];
+  if (y < 0 || y >= t->h)
+    return;
+  dloral_kernels_get ()->transpose (keys + margin, self->plane,
+      src + (gsize) y * t->w * self->c, self->c, t->w, self->c);
+  for (int x = 0; x < t->w; x++)
     keys[self->c * self->plane + margin + x] = 1;
-  }
 }
 
 /* --- all positions ------------------------------------------------------- */
@@ -139,12 +137,23 @@ typedef float TileRow[DLORAL_TILE];
 static void
 tile_load (TileRow * tile, const float *src, int c, int n)
 {
-  memset (tile, 0, (c + 1) * sizeof *tile);
-  for (int l = 0; l < n; l++) {
-    for (int k = 0; k < c; k++)
-      tile[k][l] = src[l * c + k];
+  if (n < DLORAL_TILE)
+    memset (tile, 0, (c + 1) * sizeof *tile);
+  dloral_kernels_get ()->transpose (tile[0], DLORAL_TILE, src, c, n, c);
+  for (int l = 0; l < n; l++)
     tile[c][l] = 1;
-  }
+}
+
+/* dst [n][c] = in + out + bias. */
+static void
+tile_store (const Retrieval * self, float *dst, const TileRow * in,
+    TileRow * out, int n)
+{
+  for (int k = 0; k < self->c; k++)
+    for (int l = 0; l < DLORAL_TILE; l++)
+      out[k][l] += in[k][l] + self->bias[k];
+  dloral_kernels_get ()->transpose (dst, self->c, out[0], DLORAL_TILE,
+      self->c, n);
 }
 
 /* Columns [x, x + DLORAL_TILE) of row y, as far as there are any. */
@@ -174,9 +183,7 @@ retrieve_tile (const Retrieval * self, float *dst, const float *src,
       kernels->mix (out, (const TileRow *) sum + i * (c + 1),
           self->value + (head + i) * c * (c + 1), c, c + 1, TRUE);
   }
-  for (int l = 0; l < n; l++)
-    for (int k = 0; k < c; k++)
-      dst[at + l * c + k] = in[k][l] + self->bias[k] + out[k][l];
+  tile_store (self, dst + at, (const TileRow *) in, out, n);
 }
 
 static void

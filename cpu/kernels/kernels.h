@@ -114,6 +114,10 @@ typedef struct
   void (*binomial) (float *dst, const float *a, const float *b,
       const float *c, gsize n);
 
+  /* dst[j · dst_step + i] = src[i · src_step + j], i < rows, j < columns. */
+  void (*transpose) (float *dst, gsize dst_step, const float *src,
+      gsize src_step, int rows, int columns);
+
   /* dst [h][w][c] = src sampled at (x + u, y + v) for rows first … last − 1;
    * flow [h][w][2]. border: clamp coordinates, else outside is zero. */
   void (*warp) (float *dst, const float *src, const float *flow, int h, int w,

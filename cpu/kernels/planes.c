@@ -1,4 +1,4 @@
-/* Loops over f32 planes: interpolation, blurring, warping.
+/* Loops over f32 planes: interpolation, blurring, transposition, warping.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -21,6 +21,61 @@ binomial (float *restrict dst, const float *a, const float *b, const float *c,
 #pragma omp simd
   for (gsize i = 0; i < n; i++)
     dst[i] = 0.25f * (a[i] + c[i]) + 0.5f * b[i];
+}
+
+/* Swaps the blocks of `size` columns and rows off the diagonal, in every block
+ * of twice that size. */
+INLINE void
+swap_blocks (Vector *block, int size)
+{
+  Mask upper, lower;
+
+  for (int j = 0; j < LANES; j++) {
+    upper[j] = j & size ? LANES + j - size : j;
+    lower[j] = j & size ? LANES + j : j + size;
+  }
+  for (int i = 0; i < LANES; i++) {
+    Vector a = block[i], b;
+
+    if (i & size)
+      continue;
+    b = block[i + size];
+    block[i] = __builtin_shuffle (a, b, upper);
+    block[i + size] = __builtin_shuffle (a, b, lower);
+  }
+}
+
+INLINE void
+transpose_block (float *dst, gsize dst_step, const float *src, gsize src_step)
+{
+  Vector block[LANES];
+
+  for (int i = 0; i < LANES; i++)
+    block[i] = vector_load (src + i * src_step);
+  swap_blocks (block, 1);
+  swap_blocks (block, 2);
+  if (LANES > 4)
+    swap_blocks (block, 4);
+  if (LANES > 8)
+    swap_blocks (block, 8);
+  for (int i = 0; i < LANES; i++)
+    vector_store (dst + i * dst_step, block[i]);
+}
+
+static void
+transpose (float *dst, gsize dst_step, const float *src, gsize src_step,
+    int rows, int columns)
+{
+  int whole_rows = rows / LANES * LANES;
+  int whole_columns = columns / LANES * LANES;
+
+  for (int i = 0; i < whole_rows; i += LANES)
+    for (int j = 0; j < whole_columns; j += LANES)
+      transpose_block (dst + j * dst_step + i, dst_step,
+          src + i * src_step + j, src_step);
+  for (int i = 0; i < rows; i++)
+    for (int j = i < whole_rows ? whole_columns : 0; j < columns; j++)
+      dst[j * dst_step + i] = src[i * src_step + j];
 }
 
 /* dst [c] = src at (x, y). Coordinates are first brought so near to the
@@ -83,5 +138,6 @@ KERNEL (planes_init) (DloralKernels * kernels)
 {
   kernels->lerp = lerp;
   kernels->binomial = binomial;
+  kernels->transpose = transpose;
   kernels->warp = warp;
 }

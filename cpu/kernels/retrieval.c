@@ -273,6 +273,8 @@ add_row (float (*sum)[DLORAL_TILE], const float (*query)[DLORAL_TILE], int m,
     add_neighbours (sum, query, m, y + dx, plane, c, 7, l);
   for (; dx + 5 <= window; dx += 5)
     add_neighbours (sum, query, m, y + dx, plane, c, 5, l);
+  for (; dx + 3 <= window; dx += 3)
+    add_neighbours (sum, query, m, y + dx, plane, c, 3, l);
   for (; dx < window; dx++)
     add_neighbours (sum, query, m, y + dx, plane, c, 1, l);
 }
