@@ -239,6 +239,20 @@ class Runs(unittest.TestCase):
             self.assertEqual(moved, {n for n in after if is_own(n)
                                      and "basis" not in n})
 
+    def test_joint(self):
+        """What learns is what learns in either stage."""
+        config = tomllib.loads(TINY.read_text())["small"]
+        hr = torch.rand(4, 3, 32, 32) * 2 - 1
+        model = Small(SmallConfig(**config), hr, hr.roll(1))
+
+        def learned(stage):
+            model.learn(stage)
+            return {name for name, p in model.named_parameters()
+                    if p.requires_grad}
+
+        self.assertEqual(learned(Stage.JOINT), learned(C) | learned(E))
+        self.assertNotEqual(learned(C), learned(E))
+
     def moving(self, state):
         """Names of what the last stage averages, in order."""
         step, own = state["step"], None

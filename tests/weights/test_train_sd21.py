@@ -84,8 +84,9 @@ def toy():
 
 
 def make_model(**more):
+    folder = toy()      # draws numbers where it is made
     torch.manual_seed(1)
-    return Sd21(Sd21Config(toy() / "sd", toy() / "spynet.pth", **more))
+    return Sd21(Sd21Config(folder / "sd", folder / "spynet.pth", **more))
 
 
 @torch.no_grad()
@@ -231,6 +232,8 @@ LEARNED = {
         r"unet\..*\.lora_[AB]\.default_(encoder|decoder|others)_quality\."
         r"weight|unet\.conv_in\.base_layer\.(weight|bias)"),
 }
+LEARNED[Stage.JOINT] = re.compile(
+    "|".join(pattern.pattern for pattern in LEARNED.values()))
 
 
 class Learning(Case):
@@ -269,7 +272,7 @@ class Learning(Case):
         """Each, and each after the other."""
         model = disturb(make_model(prompt=PROMPT))
         for stage in (Stage.CONSISTENCY, Stage.ENHANCEMENT,
-                      Stage.CONSISTENCY):
+                      Stage.CONSISTENCY, Stage.JOINT):
             with self.subTest(stage):
                 self.check(model, stage)
 

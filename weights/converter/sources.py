@@ -5,6 +5,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import namedtuple
 
@@ -104,8 +105,11 @@ def load_pickle(path):
     """Tensors, lists, names and numbers; nothing that runs. Tensors of a file
     in PyTorch's present format stay in it until they are read."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True,
-                          mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # Of what is about to fail, which is said below in one line.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True,
+                              mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as e:
         asked = re.search(r"GLOBAL ([\w.]+)|`?([\w.]+)`? was not an allowed",
                           str(e))

@@ -3,8 +3,9 @@
 
 Algorithm 1 of the paper: consistency and enhancement in turns; where one
 follows the other, the weights of the losses move linearly from the old set to
-the new one. A model with nothing pretrained has stages of its own for its
-flow network and its base.
+the new one. What the paper compares that with, both at once, is a stage, too.
+A model with nothing pretrained has stages of its own for its flow network and
+its base.
 """
 import dataclasses
 import enum
@@ -16,6 +17,7 @@ class Stage(enum.StrEnum):
     BASE = "base"
     CONSISTENCY = "consistency"
     ENHANCEMENT = "enhancement"
+    JOINT = "joint"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,13 +85,14 @@ class Sd21(nn.Module):
     def learn(self, stage: Stage) -> list[nn.Parameter]:
         if stage in (Stage.FLOW, Stage.BASE):
             raise Problem(f"stage {stage}: Stable Diffusion and SPyNet have "
-                          "learned; expected consistency or enhancement")
+                          "learned; expected consistency, enhancement or "
+                          "joint")
         self.requires_grad_(False)
         learned = list(self.unet.conv_in.base_layer.parameters())
-        if stage is Stage.CONSISTENCY:
+        if stage is not Stage.ENHANCEMENT:
             learned += adapter_parameters(self.unet, "consistency")
             learned += self.cfr.cross_attn_module.parameters()
-        else:
+        if stage is not Stage.CONSISTENCY:
             learned += adapter_parameters(self.unet, "quality")
         for p in learned:
             p.requires_grad_(True)

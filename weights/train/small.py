@@ -117,10 +117,11 @@ class Small(nn.Module):
             elif stage == Stage.BASE:
                 learns = not is_flow and ".lora_" not in name
             else:
-                learns = f".{KINDS[stage]}." in name \
-                    or name.startswith("unet.conv_in.") \
-                    or stage == Stage.CONSISTENCY \
-                    and name.startswith("cfr.cross_attn_module.")
+                learns = name.startswith("unet.conv_in.") \
+                    or stage != Stage.ENHANCEMENT \
+                    and name.startswith("cfr.cross_attn_module.") \
+                    or any(f".{kind}." in name for own, kind in KINDS.items()
+                           if stage in (own, Stage.JOINT))
             parameter.requires_grad_(learns)
         return [p for p in self.parameters() if p.requires_grad]
 
