@@ -222,6 +222,15 @@ class Steadiness(Case):
         self.assertAlmostEqual(found, alone + 1e3 * expected,
                                delta=.05 * found)
 
+    def test_detail(self):
+        """Energy: half the contrast has a quarter; none is in a flat clip."""
+        measures = Measures(self.still)
+        self.assertAlmostEqual(measures(self.still)["detail_percent"], 100)
+        paler = np.float32(self.still) / 2 + 60
+        self.assertAlmostEqual(measures(paler)["detail_percent"], 25)
+        flat = np.full_like(self.still, 90)
+        self.assertIsNone(Measures(flat)(self.still)["detail_percent"])
+
     def test_cut(self):
         """Nothing can be followed: no figure, and the others' mean."""
         nowhere = self.path._replace(sure=np.zeros((96, 128), bool))
@@ -551,10 +560,10 @@ class Command(Case):
             env={**os.environ, "PATH": os.pathsep.join([
                 os.path.dirname(sys.executable), os.environ["PATH"]])})
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        figures = r" +\d+\.\d\d +0\.\d{4} +\d\.\d{5} +"
+        figures = r" +\d+\.\d\d +0\.\d{4} +\d\.\d{5} +\d+\.\d +"
         self.assertRegex(done.stdout, (
             rf"^({re.escape(str(CLIP))}: 5 frames, from 32x18 RGB, vp8 at "
-            r"50k\n +PSNR-Y +SSIM +warp e-3 +fps\n"
+            r"50k\n +PSNR-Y +SSIM +warp e-3 +detail % +fps\n"
             rf"bicubic{figures}-\ndloral-small{figures}\d+\.\d\n){{2}}$"))
 
 

@@ -18,6 +18,7 @@ COLUMNS = {
     "psnr_y": Column("PSNR-Y", 2),
     "ssim": Column("SSIM", 4),
     "warping_error_e3": Column("warp e-3", 5),
+    "detail_percent": Column("detail %", 1),
     "tlp_e2": Column("tLP e-2", 4),
     "lpips": Column("LPIPS", 4),
     "dists": Column("DISTS", 4),
