@@ -6,32 +6,24 @@
 
 #include <gio/gio.h>
 #include <gst/pbutils/pbutils.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Compressed data may pile up while the muxer waits for the other stream. */
 #define UNLIMITED "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
 
 /* Pictures are turned upright and deinterlaced, one frame for a frame; no
- * element here adds, drops or restamps one. */
+ * element here adds, drops or restamps one. What encodes them follows. */
 #define VIDEO \
   "videoflip video-direction=auto ! deinterlace fields=top ! videoconvert" \
   " ! dloral name=restore" \
   " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0" \
   " ! videoconvert ! videoscale" \
-  " ! capsfilter name=format caps=video/x-raw,format=I420" \
-  " ! x264enc name=encode pass=qual quantizer=18 speed-preset=faster" \
-  " ! video/x-h264,profile=high ! " UNLIMITED
+  " ! capsfilter name=format"
 
 static const char *const muxers[] = {
   [CONTAINER_MATROSKA] = "matroskamux",
   [CONTAINER_MP4] = "mp4mux",
-};
-
-/* For audio that the container cannot carry as it is. */
-static const char *const audio_encoders[] = {
-  [CONTAINER_MATROSKA] = "flacenc",
-  [CONTAINER_MP4] = "avenc_aac bitrate=192000",
+  [CONTAINER_WEBM] = "webmmux",
 };
 
 #define TICK_MS 100
@@ -45,6 +37,7 @@ struct _Transcode
   GMainLoop *loop;
   GstElement *pipeline, *mux;
   GstElement *video;            /* the bin described by VIDEO */
+  Tracks tracks;
   Progress progress;
   Picture picture;
   gboolean has_video;
@@ -171,19 +164,30 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_OK;
 }
 
-/* A container holds video of one size: later frames are scaled to the size of
- * the first. */
+/* A container holds video of one size and format: later frames are scaled to
+ * the size of the first. */
 static void
 fix_format (Transcode * self, GstCaps * caps)
 {
   GstElement *filter = gst_bin_get_by_name (GST_BIN (self->video), "format");
+  GstElement *encode = gst_bin_get_by_name (GST_BIN (self->video), "encode");
   g_autoptr (GstCaps) fixed = gst_caps_new_empty_simple ("video/x-raw");
   const GstStructure *s = gst_caps_get_structure (caps, 0);
   static const char *const fields[] = { "width", "height",
     "pixel-aspect-ratio"
   };
+  GstVideoInfo info;
+  guint depth = 8;
+  const char *format;
 
-  gst_caps_set_simple (fixed, "format", G_TYPE_STRING, "I420", NULL);
+  if (gst_video_info_from_caps (&info, caps))
+    depth = GST_VIDEO_INFO_COMP_DEPTH (&info, 0);
+  format = encoder_choose_format (encode, depth);
+  if (depth > 8 && !strstr (format, "10"))
+    tracks_take_note (&self->tracks, g_strdup_printf ("%s takes 8 bits only: "
+            "the video's %u bits became 8", self->params->encoder->factory,
+            depth));
+  gst_caps_set_simple (fixed, "format", G_TYPE_STRING, format, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (fields); i++) {
     if (gst_structure_has_field (s, fields[i]))
       gst_caps_set_value (fixed, fields[i],
@@ -191,21 +195,17 @@ fix_format (Transcode * self, GstCaps * caps)
   }
   g_object_set (filter, "caps", fixed, NULL);
   gst_object_unref (filter);
+  gst_object_unref (encode);
 }
 
-static GstPadProbeReturn
-after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+static void
+after_restore_frame (Transcode * self, GstPad * pad, GstBuffer * buffer)
 {
-  Transcode *self = user_data;
-  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
   g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
   GstStructure *s = gst_caps_get_structure (caps, 0);
   GstClockTime time = running_time (pad, buffer);
 
   picture_offer_after (&self->picture, buffer, caps);
-  if (self->width == 0)
-    fix_format (self, caps);
-
   g_mutex_lock (&self->lock);
   self->n_frames++;
   if (self->width == 0) {
@@ -215,6 +215,21 @@ after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   if (GST_CLOCK_TIME_IS_VALID (time))
     self->position = time;
   g_mutex_unlock (&self->lock);
+}
+
+static GstPadProbeReturn
+after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Transcode *self = user_data;
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  GstCaps *caps;
+
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+    after_restore_frame (self, pad, GST_PAD_PROBE_INFO_BUFFER (info));
+  } else if (GST_EVENT_TYPE (event) == GST_EVENT_CAPS && self->width == 0) {
+    gst_event_parse_caps (event, &caps);
+    fix_format (self, caps);
+  }
   return GST_PAD_PROBE_OK;
 }
 
@@ -293,94 +308,6 @@ watch_pad (Transcode * self, const char *element_name, const char *name,
   gst_object_unref (element);
 }
 
-/* --- Audio --------------------------------------------------------------- */
-
-/* FALSE while a parser has yet to cut the stream into whole frames or to find
- * its headers. matroskademux gives FLAC headers that muxers refuse. */
-static gboolean
-is_complete (const GstStructure * s)
-{
-  gboolean framed = FALSE;
-
-  if (gst_structure_get_boolean (s, "framed", &framed) && framed)
-    return TRUE;
-  if (gst_structure_get_boolean (s, "parsed", &framed) && framed)
-    return TRUE;
-  if (gst_structure_has_name (s, "audio/x-flac"))
-    return FALSE;
-  return gst_structure_has_field (s, "codec_data")
-      || gst_structure_has_field (s, "streamheader");
-}
-
-static gboolean
-is_aac (const GstStructure * s)
-{
-  int version = 0;
-
-  return gst_structure_has_name (s, "audio/mpeg")
-      && gst_structure_get_int (s, "mpegversion", &version)
-      && (version == 2 || version == 4);
-}
-
-/* TRUE when the container can take this audio as it is. */
-static gboolean
-can_carry (Transcode * self, GstCaps * caps)
-{
-  const GstStructure *s = gst_caps_get_structure (caps, 0);
-  GstPadTemplate *template;
-  g_autoptr (GstCaps) accepted = NULL;
-
-  if (gst_structure_has_name (s, "audio/x-raw") || !is_complete (s))
-    return FALSE;
-  if (is_aac (s))
-    return TRUE;                /* aacparse makes it fit */
-  template = gst_element_get_pad_template (self->mux, "audio_%u");
-  accepted = gst_pad_template_get_caps (template);
-  return gst_caps_can_intersect (caps, accepted);
-}
-
-/* FALSE stops decodebin there and gives the pad as it is. */
-static gboolean
-on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
-    Transcode * self)
-{
-  const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
-
-  return !g_str_has_prefix (name, "audio/") || !can_carry (self, caps);
-}
-
-static void
-link_audio (Transcode * self, GstPad * pad, GstCaps * caps)
-{
-  g_autofree char *description = NULL;
-  g_autoptr (GError) error = NULL;
-  GstElement *branch;
-  GstPad *sink;
-
-  if (!can_carry (self, caps))
-    description = g_strdup_printf ("audioconvert ! audioresample ! %s ! "
-        UNLIMITED, audio_encoders[self->params->container]);
-  else if (is_aac (gst_caps_get_structure (caps, 0)))
-    description = g_strdup ("aacparse ! " UNLIMITED);
-  else
-    description = g_strdup (UNLIMITED);
-
-  branch = gst_parse_bin_from_description (description, TRUE, &error);
-  if (!branch) {
-    GST_ELEMENT_ERROR (self->pipeline, CORE, MISSING_PLUGIN,
-        ("the audio cannot be encoded: %s", error->message), (NULL));
-    return;
-  }
-  gst_bin_add (GST_BIN (self->pipeline), branch);
-  sink = gst_element_get_static_pad (branch, "sink");
-  if (!gst_element_link_pads (branch, "src", self->mux, "audio_%u")
-      || gst_pad_link (pad, sink) != GST_PAD_LINK_OK)
-    GST_ELEMENT_ERROR (self->pipeline, CORE, NEGOTIATION,
-        ("the audio does not fit the container"), (NULL));
-  gst_object_unref (sink);
-  gst_element_sync_state_with_parent (branch);
-}
-
 /* --- Pipeline ------------------------------------------------------------ */
 
 static void
@@ -405,14 +332,25 @@ on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
   const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
   GstPad *sink;
 
-  if (g_str_has_prefix (name, "audio/")) {
-    link_audio (self, pad, caps);
-  } else if (g_str_has_prefix (name, "video/") && !self->has_video) {
+  if (!g_str_has_prefix (name, "video/")) {
+    tracks_link (&self->tracks, pad, caps);
+  } else if (!self->has_video) {
+    window_watch (pad, &self->params->window, FALSE);
     sink = gst_element_get_static_pad (self->video, "sink");
     self->has_video = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
     gst_object_unref (sink);
+  } else {
+    tracks_take_note (&self->tracks, g_strdup ("a further video stream was "
+            "left out: only the first is restored"));
   }
-  /* Subtitles and further video streams stay unlinked: they are left out. */
+}
+
+/* FALSE stops decodebin there and gives the pad as it is. */
+static gboolean
+on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
+    Transcode * self)
+{
+  return !tracks_is_ready (&self->tracks, caps);
 }
 
 static void
@@ -519,7 +457,10 @@ add_element (Transcode * self, const char *factory, const char *name,
 static gboolean
 add_video (Transcode * self, GError ** error)
 {
-  self->video = gst_parse_bin_from_description_full (VIDEO, TRUE, NULL,
+  g_autofree char *description = g_strconcat (VIDEO " ! ",
+      self->params->encoder->description, " ! " UNLIMITED, NULL);
+
+  self->video = gst_parse_bin_from_description_full (description, TRUE, NULL,
       GST_PARSE_FLAG_FATAL_ERRORS, error);
   if (!self->video)
     return FALSE;
@@ -527,7 +468,9 @@ add_video (Transcode * self, GError ** error)
 
   watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
       before_restore);
-  watch_pad (self, "restore", "src", GST_PAD_PROBE_TYPE_BUFFER, after_restore);
+  watch_pad (self, "restore", "src",
+      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      after_restore);
   watch_pad (self, "encode", "sink",
       GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
       before_encode);
@@ -553,6 +496,10 @@ build (Transcode * self, GError ** error)
       || !add_video (self, error))
     return FALSE;
 
+  self->tracks.pipeline = GST_BIN (self->pipeline);
+  self->tracks.mux = self->mux;
+  self->tracks.container = self->params->container;
+  self->tracks.window = &self->params->window;
   g_object_set (in, "location", self->params->in, NULL);
   g_object_set (out, "location", self->params->out, NULL);
   /* Frames in a decoder's own memory would not reach the next element. */
@@ -579,6 +526,7 @@ transcode_new (const TranscodeParams * params, GError ** error)
   self->readers = g_ptr_array_new_with_free_func (gst_object_unref);
   progress_init (&self->progress);
   picture_init (&self->picture);
+  tracks_init (&self->tracks);
   if (!build (self, error))
     g_clear_pointer (&self, transcode_free);
   return self;
@@ -590,6 +538,7 @@ transcode_free (Transcode * self)
   gst_object_unref (self->pipeline);
   g_ptr_array_unref (self->readers);
   picture_clear (&self->picture);
+  tracks_clear (&self->tracks);
   g_mutex_clear (&self->lock);
   g_main_loop_unref (self->loop);
   g_clear_error (&self->error);
@@ -622,11 +571,13 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
   if (self->n_frames == 0)
     fail (self, G_IO_ERROR_FAILED, "no frame of \"%s\" could be decoded",
         self->params->in);
-  if (self->missing && !self->error)
-    fprintf (stderr, "upscale: a stream was left out: there is no plugin for"
-        " %s\n", self->missing);
-  if (!self->error)
+  if (self->missing)
+    tracks_take_note (&self->tracks, g_strdup_printf ("a stream was left out: "
+            "there is no plugin for %s", self->missing));
+  if (!self->error) {
+    tracks_say_notes (&self->tracks);
     return TRUE;
+  }
   g_propagate_error (error, g_steal_pointer (&self->error));
   return FALSE;
 }

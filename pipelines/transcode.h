@@ -1,25 +1,23 @@
 /* A file in, the same file with its video restored out: decode, dloral, encode
- * as H.264, and the audio carried over as it is where the container takes it.
+ * anew, and the other streams carried over, see tracks.h.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
 
+#include "encoders.h"
 #include "picture.h"
 #include "progress.h"
+#include "tracks.h"
 
 G_BEGIN_DECLS
-
-typedef enum
-{
-  CONTAINER_MATROSKA,
-  CONTAINER_MP4,
-} Container;
 
 typedef struct
 {
   const char *in, *out;         /* paths; `out` is overwritten */
   Container container;
+  const Encoder *encoder;
+  Window window;
 } TranscodeParams;
 
 typedef struct

@@ -191,7 +191,8 @@ on_hup (gpointer transcode)
 static gboolean
 restore (const Paths * paths, GError ** error)
 {
-  TranscodeParams params = { paths->in, paths->part, paths->container };
+  TranscodeParams params = { paths->in, paths->part, paths->container,
+    encoder_find (g_getenv ("ENC"), paths->container, error), {0, GST_CLOCK_TIME_NONE} };
   Transcode *transcode = transcode_new (&params, error);
   TranscodeResult result;
   gboolean ok;
