@@ -129,15 +129,17 @@ running_time (GstPad * pad, GstBuffer * buffer)
   return time;
 }
 
+/* Of the part that is worked on, 0 when it is not known. */
 static GstClockTime
-query_duration (GstPad * pad)
+query_duration (const Window * window, GstPad * pad)
 {
   gint64 duration;
 
   if (!gst_pad_peer_query_duration (pad, GST_FORMAT_TIME, &duration)
       || duration <= 0)
     return 0;
-  return duration;
+  return MIN ((GstClockTime) duration, window->stop)
+      - MIN ((GstClockTime) duration, window->start);
 }
 
 static GstPadProbeReturn
@@ -153,7 +155,7 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   duration = self->duration;
   g_mutex_unlock (&self->lock);
   if (duration == 0)
-    duration = query_duration (pad);
+    duration = query_duration (&self->params->window, pad);
 
   picture_offer_before (&self->picture, buffer, caps,
       duration > 0 && GST_CLOCK_TIME_IS_VALID (time) && time >= duration / 2);
@@ -548,19 +550,29 @@ transcode_free (Transcode * self)
 
 /* --- Running ------------------------------------------------------------- */
 
+static void
+on_cancelled (GCancellable * cancellable, Transcode * self)
+{
+  fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+}
+
 gboolean
-transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
+transcode_run (Transcode * self, GCancellable * cancellable,
+    TranscodeResult * result, GError ** error)
 {
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
   guint tick = g_timeout_add (TICK_MS, on_tick, self);
   gint64 start = g_get_monotonic_time ();
+  gulong cancelled = g_signal_connect (cancellable, "cancelled",
+      G_CALLBACK (on_cancelled), self);
 
   gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
   g_main_loop_run (self->loop);
   result->seconds = (g_get_monotonic_time () - start) / 1e6;
   gst_element_set_state (self->pipeline, GST_STATE_NULL);
   progress_clear (&self->progress);
+  g_signal_handler_disconnect (cancellable, cancelled);
   g_source_remove (tick);
   g_source_remove (watch);
   gst_object_unref (bus);
@@ -569,8 +581,9 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
   result->width = self->width;
   result->height = self->height;
   if (self->n_frames == 0)
-    fail (self, G_IO_ERROR_FAILED, "no frame of \"%s\" could be decoded",
-        self->params->in);
+    fail (self, G_IO_ERROR_FAILED, self->params->window.start > 0
+        ? "\"%s\" has no frame in the part that was asked for"
+        : "no frame of \"%s\" could be decoded", self->params->in);
   if (self->missing)
     tracks_take_note (&self->tracks, g_strdup_printf ("a stream was left out: "
             "there is no plugin for %s", self->missing));
@@ -580,12 +593,6 @@ transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
   }
   g_propagate_error (error, g_steal_pointer (&self->error));
   return FALSE;
-}
-
-void
-transcode_cancel (Transcode * self)
-{
-  fail (self, G_IO_ERROR_CANCELLED, "interrupted");
 }
 
 Picture *

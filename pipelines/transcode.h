@@ -10,6 +10,8 @@
 #include "progress.h"
 #include "tracks.h"
 
+#include <gio/gio.h>
+
 G_BEGIN_DECLS
 
 typedef struct
@@ -35,12 +37,10 @@ Transcode *transcode_new (const TranscodeParams * params, GError ** error);
 void transcode_free (Transcode * self);
 
 /* Runs the default main context until the file is done, with a progress
- * display. After transcode_cancel () FALSE with G_IO_ERROR_CANCELLED. */
-gboolean transcode_run (Transcode * self, TranscodeResult * result,
-    GError ** error);
-
-/* From a source of the default main context. */
-void transcode_cancel (Transcode * self);
+ * display. FALSE with G_IO_ERROR_CANCELLED when a source of that context
+ * cancels. */
+gboolean transcode_run (Transcode * self, GCancellable * cancellable,
+    TranscodeResult * result, GError ** error);
 
 /* After a run: the frame half-way through the file. */
 Picture *transcode_get_picture (Transcode * self);

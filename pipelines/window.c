@@ -12,18 +12,34 @@ typedef struct
   const Window *window;
   gboolean may_clip;
   GstSegment segment;           /* the one that came */
+  gboolean ended;
 } Watch;
 
-/* The end of the part is the end of the stream. */
-static GstPadProbeReturn
-end (GstPad * pad)
+/* The end of the part is the end of the stream, for what comes next; not for
+ * the pad, which may still get tags. */
+static void
+end (Watch * self, GstPad * pad)
 {
-  gst_pad_push_event (pad, gst_event_new_eos ());
-  return GST_PAD_PROBE_DROP;
+  GstPad *peer = gst_pad_get_peer (pad);
+
+  self->ended = TRUE;
+  if (!peer)
+    return;
+  gst_pad_send_event (peer, gst_event_new_eos ());
+  gst_object_unref (peer);
+}
+
+/* Tells upstream that no more is wanted. */
+static GstPadProbeReturn
+refuse (GstPadProbeInfo * info)
+{
+  gst_buffer_unref (GST_PAD_PROBE_INFO_BUFFER (info));
+  GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_EOS;
+  return GST_PAD_PROBE_HANDLED;
 }
 
 static GstPadProbeReturn
-on_buffer (const Watch * self, GstPad * pad, GstPadProbeInfo * info)
+on_buffer (Watch * self, GstPad * pad, GstPadProbeInfo * info)
 {
   const Window *window = self->window;
   GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
@@ -36,8 +52,10 @@ on_buffer (const Watch * self, GstPad * pad, GstPadProbeInfo * info)
       GST_BUFFER_PTS (buffer));
   if (!GST_CLOCK_TIME_IS_VALID (time))
     return GST_PAD_PROBE_DROP;
-  if (GST_CLOCK_TIME_IS_VALID (window->stop) && time >= window->stop)
-    return end (pad);
+  if (time >= window->stop) {
+    end (self, pad);
+    return refuse (info);
+  }
   if (time < window->start) {
     late = window->start - time;
     if (!self->may_clip || !GST_BUFFER_DURATION_IS_VALID (buffer)
@@ -59,7 +77,7 @@ on_buffer (const Watch * self, GstPad * pad, GstPadProbeInfo * info)
 
 /* A stream in which nothing is said for a while. */
 static GstPadProbeReturn
-on_gap (const Watch * self, GstPad * pad, GstPadProbeInfo * info)
+on_gap (Watch * self, GstPad * pad, GstPadProbeInfo * info)
 {
   const Window *window = self->window;
   GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
@@ -69,8 +87,10 @@ on_gap (const Watch * self, GstPad * pad, GstPadProbeInfo * info)
   time = gst_segment_to_running_time (&self->segment, GST_FORMAT_TIME, time);
   if (!GST_CLOCK_TIME_IS_VALID (time) || time < window->start)
     return GST_PAD_PROBE_DROP;
-  if (GST_CLOCK_TIME_IS_VALID (window->stop) && time >= window->stop)
-    return end (pad);
+  if (time >= window->stop) {
+    end (self, pad);
+    return GST_PAD_PROBE_DROP;
+  }
   gst_event_unref (event);
   GST_PAD_PROBE_INFO_DATA (info) = gst_event_new_gap (time - window->start,
       duration);
@@ -100,7 +120,9 @@ on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   Watch *self = user_data;
 
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    return on_buffer (self, pad, info);
+    return self->ended ? refuse (info) : on_buffer (self, pad, info);
+  if (self->ended)
+    return GST_PAD_PROBE_DROP;
   switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
     case GST_EVENT_SEGMENT:
       on_segment (self, info);
