@@ -8,40 +8,46 @@
 
 #include <gio/gio.h>
 
+/* As muxers take them. */
+#define H264 "video/x-h264,stream-format=avc,alignment=au"
+#define H265 "video/x-h265,stream-format=hvc1,alignment=au"
+#define AV1 "video/x-av1,stream-format=obu-stream,alignment=tu"
+#define VP9 "video/x-vp9"
+
 static const Encoder encoders[] = {
   {"x264", "x264enc",
       "x264enc name=encode pass=qual quantizer=18 speed-preset=faster",
-      "video/x-h264", "gstreamer1.0-plugins-ugly"},
+      H264, "gstreamer1.0-plugins-ugly"},
   {"x265", "x265enc",
       "x265enc name=encode speed-preset=faster option-string=crf=20:open-gop=0"
-      " ! h265parse", "video/x-h265", "gstreamer1.0-plugins-bad"},
+      " ! h265parse", H265, "gstreamer1.0-plugins-bad"},
   {"av1", "svtav1enc",
       "svtav1enc name=encode preset=8 crf=24 ! av1parse",
-      "video/x-av1", "gstreamer1.0-plugins-bad"},
+      AV1, "gstreamer1.0-plugins-bad"},
   {"av1", "av1enc",
       "av1enc name=encode end-usage=q cpu-used=8 row-mt=true ! av1parse",
-      "video/x-av1", "gstreamer1.0-plugins-bad"},
+      AV1, "gstreamer1.0-plugins-bad"},
   {"svt-av1", "svtav1enc",
       "svtav1enc name=encode preset=8 crf=24 ! av1parse",
-      "video/x-av1", "gstreamer1.0-plugins-bad 1.24 or later"},
+      AV1, "gstreamer1.0-plugins-bad 1.24 or later"},
   {"vp9", "vp9enc",
       "vp9enc name=encode end-usage=cq cq-level=18 bits-per-pixel=0.3"
       " deadline=1 cpu-used=4 row-mt=true",
-      "video/x-vp9", "gstreamer1.0-plugins-good"},
+      VP9, "gstreamer1.0-plugins-good"},
   {"nvenc", "nvh264enc",
       "nvh264enc name=encode rc-mode=vbr const-quality=20 ! h264parse",
-      "video/x-h264", "gstreamer1.0-plugins-bad and NVIDIA's driver"},
+      H264, "gstreamer1.0-plugins-bad and NVIDIA's driver"},
   {"nvenc-h265", "nvh265enc",
       "nvh265enc name=encode rc-mode=vbr const-quality=22 ! h265parse",
-      "video/x-h265", "gstreamer1.0-plugins-bad and NVIDIA's driver"},
+      H265, "gstreamer1.0-plugins-bad and NVIDIA's driver"},
 };
 
 static gboolean
 fits (const Encoder * encoder, Container container)
 {
   return container != CONTAINER_WEBM
-      || g_str_equal (encoder->caps, "video/x-vp9")
-      || g_str_equal (encoder->caps, "video/x-av1");
+      || g_str_equal (encoder->caps, VP9)
+      || g_str_equal (encoder->caps, AV1);
 }
 
 static gboolean

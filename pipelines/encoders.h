@@ -15,7 +15,7 @@ typedef struct
   const char *name;             /* what people call it */
   const char *factory;          /* GStreamer's name */
   const char *description;      /* gst-launch's, `encode` is its name */
-  const char *caps;             /* media type that comes out */
+  const char *caps;             /* of what comes out */
   const char *package;          /* Debian's, where the element is found */
 } Encoder;
 

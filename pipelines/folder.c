@@ -94,6 +94,16 @@ make_folder (const char *in, const char *out, GError ** error)
   return TRUE;
 }
 
+/* A result that nothing is left of to go on with. */
+static gboolean
+is_done (const char *out)
+{
+  g_autofree char *rest = g_strconcat (out, ".resume", NULL);
+
+  return g_file_test (out, G_FILE_TEST_EXISTS)
+      && !g_file_test (rest, G_FILE_TEST_EXISTS);
+}
+
 static gboolean
 restore_one (const char *in_folder, const char *name, const char *out_folder,
     GHashTable * taken, const JobOptions * options, GError ** error)
@@ -110,6 +120,10 @@ restore_one (const char *in_folder, const char *name, const char *out_folder,
     return FALSE;
   }
   g_hash_table_insert (taken, g_strdup (result), g_strdup (name));
+  if (options->resume && is_done (out)) {
+    fprintf (stderr, "%s is there already\n", out);
+    return TRUE;
+  }
   return job_run (in, out, options, error);
 }
 

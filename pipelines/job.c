@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "job.h"
-#include "transcode.h"
+#include "resume.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,31 +163,139 @@ paths_clear (Paths * paths)
 /* --- Running ------------------------------------------------------------- */
 
 static gboolean
-restore (const Paths * paths, const JobOptions * options, GError ** error)
+run (const TranscodeParams * params, const JobOptions * options,
+    const char *picture, TranscodeResult * result, GError ** error)
 {
-  TranscodeParams params = {
-    .in = paths->in,
-    .out = paths->part,
-    .container = paths->container,
-    .encoder = encoder_find (options->encoder, paths->container, error),
-    .window = options->window,
-  };
-  Transcode *transcode;
+  Transcode *transcode = transcode_new (params, error);
+  gboolean ok;
+
+  *result = (TranscodeResult) { 0 };
+  if (!transcode)
+    return FALSE;
+  ok = transcode_run (transcode, options->cancellable, result, error);
+  if (ok && picture && result->n_frames > 0)
+    ok = picture_write (transcode_get_picture (transcode), picture, error);
+  transcode_free (transcode);
+  return ok;
+}
+
+static void
+set_interrupted (GError ** error, const char *format, const char *path)
+{
+  g_clear_error (error);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, format, path);
+}
+
+/* --- In one go ----------------------------------------------------------- */
+
+/* What an interrupted run has done gets a name of its own. */
+static void
+keep_interrupted (Paths * paths, GError ** error)
+{
+  g_autofree char *stem = dup_stem (paths->out);
+  char *name = g_strconcat (stem, "-interrupted",
+      strrchr (paths->out, '.'), NULL);
+
+  g_free (paths->out);
+  paths->out = name;
+  if (settle (paths, NULL))
+    set_interrupted (error, "interrupted: what was restored is in \"%s\"", name);
+}
+
+static gboolean
+restore (Paths * paths, TranscodeParams * params, const JobOptions * options,
+    GError ** error)
+{
+  TranscodeResult result;
+
+  if (!make_part (paths, error))
+    return FALSE;
+  params->out = paths->part;
+  if (!run (params, options, paths->picture, &result, error)) {
+    if (result.is_whole)
+      keep_interrupted (paths, error);
+    return FALSE;
+  }
+  if (!settle (paths, error))
+    return FALSE;
+  printf ("%s: %d x %d, %u frames in %.1f s (%.1f frames/s)\n"
+      "%s: plain bicubic | restored\n", paths->out, result.width,
+      result.height, result.n_frames, result.seconds,
+      result.n_frames / MAX (result.seconds, 0.001), paths->picture);
+  return TRUE;
+}
+
+/* --- In several ---------------------------------------------------------- */
+
+/* What there is of the video goes on to its end. */
+static gboolean
+restore_rest (Resume * resume, TranscodeParams params,
+    const JobOptions * options, GError ** error)
+{
+  gboolean has_picture = g_file_test (resume->picture, G_FILE_TEST_EXISTS);
   TranscodeResult result;
   gboolean ok;
 
-  if (!params.encoder || !(transcode = transcode_new (&params, error)))
-    return FALSE;
-  ok = transcode_run (transcode, options->cancellable, &result, error)
-      && picture_write (transcode_get_picture (transcode), paths->picture,
-      error)
-      && settle (paths, error);
+  params.stage = STAGE_PART;
+  params.out = resume->next;
+  params.done = resume->end;
+  if (GST_CLOCK_TIME_IS_VALID (resume->end))
+    fprintf (stderr, "upscale: going on after %.2f s\n",
+        (double) resume->end / GST_SECOND);
+  ok = run (&params, options, has_picture ? NULL : resume->picture, &result,
+      error);
+  if (!resume_add (resume, result.is_whole, ok, ok ? error : NULL))
+    ok = FALSE;
   if (ok)
-    printf ("%s: %d x %d, %u frames in %.1f s (%.1f frames/s)\n"
-        "%s: plain bicubic | restored\n", paths->out, result.width,
-        result.height, result.n_frames, result.seconds,
-        result.n_frames / MAX (result.seconds, 0.001), paths->picture);
-  transcode_free (transcode);
+    return TRUE;
+  if (resume->parts->len == 0)
+    resume_discard (resume);
+  else if (g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    set_interrupted (error, "interrupted: the same command goes on with what "
+        "is in \"%s\"", resume->folder);
+  return FALSE;
+}
+
+static gboolean
+join (const Resume * resume, Paths * paths, TranscodeParams params,
+    const JobOptions * options, GError ** error)
+{
+  TranscodeResult result;
+
+  if (resume->parts->len == 0) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "what is in \"%s\" "
+        "cannot be read back; remove that folder to begin anew",
+        resume->folder);
+    return FALSE;
+  }
+  if (!make_part (paths, error))
+    return FALSE;
+  params.stage = STAGE_JOIN;
+  params.out = paths->part;
+  params.parts = resume->parts;
+  if (!run (&params, options, NULL, &result, error) || !settle (paths, error))
+    return FALSE;
+  printf ("%s: %d x %d, %u frames\n", paths->out, result.width, result.height,
+      result.n_frames);
+  if (g_rename (resume->picture, paths->picture) == 0)
+    printf ("%s: plain bicubic | restored\n", paths->picture);
+  return TRUE;
+}
+
+static gboolean
+restore_resumably (Paths * paths, const TranscodeParams * params,
+    const JobOptions * options, GError ** error)
+{
+  Resume resume = { 0 };
+  gboolean ok;
+
+  ok = resume_open (&resume, params, paths->out, error)
+      && (resume.is_complete
+      || restore_rest (&resume, *params, options, error))
+      && join (&resume, paths, *params, options, error);
+  if (ok)
+    resume_discard (&resume);
+  resume_clear (&resume);
   return ok;
 }
 
@@ -196,12 +304,22 @@ job_run (const char *in, const char *out, const JobOptions * options,
     GError ** error)
 {
   Paths paths = {.in = in };
-  gboolean ok;
+  TranscodeParams params = {
+    .in = in,
+    .start = options->start,
+    .stop = options->stop,
+    .done = GST_CLOCK_TIME_NONE,
+  };
+  gboolean ok = FALSE;
 
-  ok = choose_names (&paths, out, error)
-      && check_files (&paths, error)
-      && make_part (&paths, error)
-      && restore (&paths, options, error);
+  if (choose_names (&paths, out, error) && check_files (&paths, error)
+      && (params.encoder = encoder_find (options->encoder, paths.container,
+              error))) {
+    params.container = paths.container;
+    ok = options->resume
+        ? restore_resumably (&paths, &params, options, error)
+        : restore (&paths, &params, options, error);
+  }
   paths_clear (&paths);
   return ok;
 }

@@ -4,16 +4,16 @@
  */
 #pragma once
 
-#include "window.h"
-
 #include <gio/gio.h>
+#include <gst/gst.h>
 
 G_BEGIN_DECLS
 
 typedef struct
 {
   char *encoder;                /* NULL: the container's usual one */
-  Window window;
+  GstClockTime start, stop;     /* of the video; GST_CLOCK_TIME_NONE: its end */
+  gboolean resume;              /* keep what is done, go on with what is kept */
   GCancellable *cancellable;
 } JobOptions;
 

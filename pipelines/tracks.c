@@ -169,7 +169,7 @@ link_audio (Tracks * self, GstPad * pad, GstCaps * caps)
   const GstStructure *s = gst_caps_get_structure (caps, 0);
   g_autofree char *description = NULL;
 
-  window_watch (pad, self->window, FALSE);
+  window_watch (self->window, pad, WINDOW_AUDIO);
   if (can_carry_audio (self, caps)) {
     link_branch (self, pad, is_aac (s) ? "aacparse ! " UNLIMITED : UNLIMITED,
         "audio_%u", GST_PAD_LINK_CHECK_DEFAULT);
@@ -211,7 +211,7 @@ link_subtitles (Tracks * self, GstPad * pad, GstCaps * caps)
     note_left_out (self, caps);
     return;
   }
-  window_watch (pad, self->window, TRUE);
+  window_watch (self->window, pad, WINDOW_SUBTITLES);
   subtitles_make_plain (pad, self->container == CONTAINER_MATROSKA);
   /* The caps change on their way. */
   link_branch (self, pad, UNLIMITED, "subtitle_%u", GST_PAD_LINK_CHECK_NOTHING);

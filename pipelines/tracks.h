@@ -16,7 +16,7 @@ typedef struct
   GstBin *pipeline;
   GstElement *mux;
   Container container;
-  const Window *window;
+  Window *window;
   GMutex lock;
   GPtrArray *notes;             /* under `lock`: sentences for people */
 } Tracks;

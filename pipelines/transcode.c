@@ -8,18 +8,6 @@
 #include <gst/pbutils/pbutils.h>
 #include <string.h>
 
-/* Compressed data may pile up while the muxer waits for the other stream. */
-#define UNLIMITED "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
-
-/* Pictures are turned upright and deinterlaced, one frame for a frame; no
- * element here adds, drops or restamps one. What encodes them follows. */
-#define VIDEO \
-  "videoflip video-direction=auto ! deinterlace fields=top ! videoconvert" \
-  " ! dloral name=restore" \
-  " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0" \
-  " ! videoconvert ! videoscale" \
-  " ! capsfilter name=format"
-
 static const char *const muxers[] = {
   [CONTAINER_MATROSKA] = "matroskamux",
   [CONTAINER_MP4] = "mp4mux",
@@ -36,21 +24,21 @@ struct _Transcode
   const TranscodeParams *params;
   GMainLoop *loop;
   GstElement *pipeline, *mux;
-  GstElement *video;            /* the bin described by VIDEO */
+  Video video;
+  Window window;
   Tracks tracks;
   Progress progress;
-  Picture picture;
   gboolean has_video;
-  gboolean encoding;            /* a frame has reached the encoder */
+  gboolean interrupted;         /* the streams are made to end */
+  gboolean at_end;              /* all of the result is written */
   char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
   guint n_silent_ticks;
+  GstElement *parts;            /* joining: the video that goes out */
+  gint parts_started;           /* atomic */
 
-  GMutex lock;                  /* guards what follows */
-  GPtrArray *readers;           /* sink pads of decodebin's elements */
-  guint n_frames;
-  int width, height;
-  GstClockTime position, duration;
+  GMutex lock;
+  GPtrArray *readers;           /* under `lock`: decodebin's elements' sinks */
 };
 
 /* --- Errors -------------------------------------------------------------- */
@@ -109,131 +97,7 @@ fail_from_message (Transcode * self, GstMessage * message)
     fail (self, G_IO_ERROR_FAILED, "\"%s\": %s", in, error->message);
 }
 
-/* --- Video --------------------------------------------------------------- */
-
-static GstClockTime
-running_time (GstPad * pad, GstBuffer * buffer)
-{
-  GstClockTime time = GST_CLOCK_TIME_NONE;
-  const GstSegment *segment;
-  GstEvent *event;
-
-  event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
-  if (!event)
-    return time;
-  gst_event_parse_segment (event, &segment);
-  if (segment->format == GST_FORMAT_TIME)
-    time = gst_segment_to_running_time (segment, GST_FORMAT_TIME,
-        GST_BUFFER_PTS (buffer));
-  gst_event_unref (event);
-  return time;
-}
-
-/* Of the part that is worked on, 0 when it is not known. */
-static GstClockTime
-query_duration (const Window * window, GstPad * pad)
-{
-  gint64 duration;
-
-  if (!gst_pad_peer_query_duration (pad, GST_FORMAT_TIME, &duration)
-      || duration <= 0)
-    return 0;
-  return MIN ((GstClockTime) duration, window->stop)
-      - MIN ((GstClockTime) duration, window->start);
-}
-
-static GstPadProbeReturn
-before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
-  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
-  GstClockTime time = running_time (pad, buffer);
-  GstClockTime duration;
-
-  g_mutex_lock (&self->lock);
-  duration = self->duration;
-  g_mutex_unlock (&self->lock);
-  if (duration == 0)
-    duration = query_duration (&self->params->window, pad);
-
-  picture_offer_before (&self->picture, buffer, caps,
-      duration > 0 && GST_CLOCK_TIME_IS_VALID (time) && time >= duration / 2);
-
-  g_mutex_lock (&self->lock);
-  self->duration = duration;
-  g_mutex_unlock (&self->lock);
-  return GST_PAD_PROBE_OK;
-}
-
-/* A container holds video of one size and format: later frames are scaled to
- * the size of the first. */
-static void
-fix_format (Transcode * self, GstCaps * caps)
-{
-  GstElement *filter = gst_bin_get_by_name (GST_BIN (self->video), "format");
-  GstElement *encode = gst_bin_get_by_name (GST_BIN (self->video), "encode");
-  g_autoptr (GstCaps) fixed = gst_caps_new_empty_simple ("video/x-raw");
-  const GstStructure *s = gst_caps_get_structure (caps, 0);
-  static const char *const fields[] = { "width", "height",
-    "pixel-aspect-ratio"
-  };
-  GstVideoInfo info;
-  guint depth = 8;
-  const char *format;
-
-  if (gst_video_info_from_caps (&info, caps))
-    depth = GST_VIDEO_INFO_COMP_DEPTH (&info, 0);
-  format = encoder_choose_format (encode, depth);
-  if (depth > 8 && !strstr (format, "10"))
-    tracks_take_note (&self->tracks, g_strdup_printf ("%s takes 8 bits only: "
-            "the video's %u bits became 8", self->params->encoder->factory,
-            depth));
-  gst_caps_set_simple (fixed, "format", G_TYPE_STRING, format, NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (fields); i++) {
-    if (gst_structure_has_field (s, fields[i]))
-      gst_caps_set_value (fixed, fields[i],
-          gst_structure_get_value (s, fields[i]));
-  }
-  g_object_set (filter, "caps", fixed, NULL);
-  gst_object_unref (filter);
-  gst_object_unref (encode);
-}
-
-static void
-after_restore_frame (Transcode * self, GstPad * pad, GstBuffer * buffer)
-{
-  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
-  GstStructure *s = gst_caps_get_structure (caps, 0);
-  GstClockTime time = running_time (pad, buffer);
-
-  picture_offer_after (&self->picture, buffer, caps);
-  g_mutex_lock (&self->lock);
-  self->n_frames++;
-  if (self->width == 0) {
-    gst_structure_get_int (s, "width", &self->width);
-    gst_structure_get_int (s, "height", &self->height);
-  }
-  if (GST_CLOCK_TIME_IS_VALID (time))
-    self->position = time;
-  g_mutex_unlock (&self->lock);
-}
-
-static GstPadProbeReturn
-after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
-  GstCaps *caps;
-
-  if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
-    after_restore_frame (self, pad, GST_PAD_PROBE_INFO_BUFFER (info));
-  } else if (GST_EVENT_TYPE (event) == GST_EVENT_CAPS && self->width == 0) {
-    gst_event_parse_caps (event, &caps);
-    fix_format (self, caps);
-  }
-  return GST_PAD_PROBE_OK;
-}
+/* --- Timestamps ---------------------------------------------------------- */
 
 /* matroskademux lets time begin at the first block it meets and moves the
  * beginning when another stream has an earlier one, so that the first frames
@@ -262,21 +126,6 @@ on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
       NULL, NULL);
 }
 
-/* What may still differ then, as a framerate that is only a hint, would start
- * the encoder anew, and the muxer refuse. */
-static GstPadProbeReturn
-before_encode (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-
-  if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    self->encoding = TRUE;
-  else if (self->encoding
-      && GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CAPS)
-    return GST_PAD_PROBE_DROP;
-  return GST_PAD_PROBE_OK;
-}
-
 /* mp4mux would round timestamps to a clock fit for a constant frame rate: take
  * a multiple of that rate, and at least 90 kHz for when it is not constant. */
 static GstPadProbeReturn
@@ -297,17 +146,77 @@ set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_REMOVE;
 }
 
-static void
-watch_pad (Transcode * self, const char *element_name, const char *name,
-    GstPadProbeType type, GstPadProbeCallback watch)
-{
-  GstElement *element = gst_bin_get_by_name (GST_BIN (self->pipeline),
-      element_name);
-  GstPad *pad = gst_element_get_static_pad (element, name);
+/* --- Joining ------------------------------------------------------------- */
 
-  gst_pad_add_probe (pad, type, watch, self, NULL);
-  gst_object_unref (pad);
-  gst_object_unref (element);
+static void
+start_parts (GstElement * parts, gpointer user_data)
+{
+  gst_element_set_locked_state (parts, FALSE);
+  gst_element_sync_state_with_parent (parts);
+}
+
+/* What is said of the whole file comes with the source's video, which goes
+ * nowhere; the muxer is not to begin before it has that. */
+static GstPadProbeReturn
+on_source_video (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Transcode *self = user_data;
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  gboolean is_event = info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM;
+  GstTagList *tags;
+  GstToc *toc;
+
+  if (is_event && GST_EVENT_TYPE (event) == GST_EVENT_TAG) {
+    gst_event_parse_tag (event, &tags);
+    if (gst_tag_list_get_scope (tags) == GST_TAG_SCOPE_GLOBAL)
+      gst_tag_setter_merge_tags (GST_TAG_SETTER (self->mux), tags,
+          GST_TAG_MERGE_REPLACE);
+  } else if (is_event && GST_EVENT_TYPE (event) == GST_EVENT_TOC
+      && GST_IS_TOC_SETTER (self->mux)) {
+    gst_event_parse_toc (event, &toc, NULL);
+    gst_toc_setter_set_toc (GST_TOC_SETTER (self->mux), toc);
+    gst_toc_unref (toc);
+  } else if ((!is_event || GST_EVENT_TYPE (event) == GST_EVENT_EOS)
+      && g_atomic_int_compare_and_exchange (&self->parts_started, 0, 1)) {
+    gst_element_call_async (self->parts, start_parts, NULL, NULL);
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn
+count_frame (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Video *video = &((Transcode *) user_data)->video;
+  g_autoptr (GstCaps) caps = NULL;
+  GstStructure *s;
+
+  g_mutex_lock (&video->lock);
+  if (video->n_frames++ == 0 && (caps = gst_pad_get_current_caps (pad))) {
+    s = gst_caps_get_structure (caps, 0);
+    gst_structure_get_int (s, "width", &video->width);
+    gst_structure_get_int (s, "height", &video->height);
+  }
+  g_mutex_unlock (&video->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+/* TRUE when the pad of the source's video is linked. */
+static gboolean
+link_nowhere (Transcode * self, GstPad * pad)
+{
+  GstElement *sink = gst_element_factory_make ("fakesink", NULL);
+  GstPad *sink_pad = gst_element_get_static_pad (sink, "sink");
+  gboolean ok;
+
+  g_object_set (sink, "sync", FALSE, "async", FALSE, NULL);
+  gst_pad_add_probe (sink_pad,
+      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      on_source_video, self, NULL);
+  gst_bin_add (GST_BIN (self->pipeline), sink);
+  gst_element_sync_state_with_parent (sink);
+  ok = gst_pad_link (pad, sink_pad) == GST_PAD_LINK_OK;
+  gst_object_unref (sink_pad);
+  return ok;
 }
 
 /* --- Pipeline ------------------------------------------------------------ */
@@ -327,24 +236,36 @@ on_element_added (GstBin * decode, GstElement * element, Transcode * self)
     g_signal_connect (element, "pad-added", G_CALLBACK (on_demuxer_pad), NULL);
 }
 
+static gboolean
+link_video (Transcode * self, GstPad * pad)
+{
+  GstPad *sink;
+  gboolean ok;
+
+  window_watch (&self->window, pad, WINDOW_VIDEO);
+  if (self->params->stage == STAGE_JOIN)
+    return link_nowhere (self, pad);
+  sink = gst_element_get_static_pad (self->video.bin, "sink");
+  ok = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
+  gst_object_unref (sink);
+  return ok;
+}
+
 static void
 on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
 {
   g_autoptr (GstCaps) caps = gst_pad_query_caps (pad, NULL);
   const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
-  GstPad *sink;
+  gboolean is_video = g_str_has_prefix (name, "video/")
+      || g_str_has_prefix (name, "image/");
 
-  if (!g_str_has_prefix (name, "video/")) {
-    tracks_link (&self->tracks, pad, caps);
-  } else if (!self->has_video) {
-    window_watch (pad, &self->params->window, FALSE);
-    sink = gst_element_get_static_pad (self->video, "sink");
-    self->has_video = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
-    gst_object_unref (sink);
-  } else {
+  if (is_video && !self->has_video)
+    self->has_video = link_video (self, pad);
+  else if (is_video)
     tracks_take_note (&self->tracks, g_strdup ("a further video stream was "
             "left out: only the first is restored"));
-  }
+  else if (self->params->stage != STAGE_PART)
+    tracks_link (&self->tracks, pad, caps);
 }
 
 /* FALSE stops decodebin there and gives the pad as it is. */
@@ -352,6 +273,20 @@ static gboolean
 on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
     Transcode * self)
 {
+  const GstStructure *s = gst_caps_get_structure (caps, 0);
+
+  switch (self->params->stage) {
+    case STAGE_PART:
+      return !g_str_has_prefix (gst_structure_get_name (s), "audio/");
+    case STAGE_JOIN:
+      /* What a parser has cut is a stream, not a container. */
+      if (gst_structure_has_field (s, "parsed")
+          && g_str_has_prefix (gst_structure_get_name (s), "video/"))
+        return FALSE;
+      break;
+    default:
+      break;
+  }
   return !tracks_is_ready (&self->tracks, caps);
 }
 
@@ -371,6 +306,7 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
 
   switch (GST_MESSAGE_TYPE (message)) {
     case GST_MESSAGE_EOS:
+      self->at_end = TRUE;
       g_main_loop_quit (self->loop);
       break;
     case GST_MESSAGE_ERROR:
@@ -429,13 +365,13 @@ on_tick (gpointer user_data)
   GstClockTime position, duration;
   guint n;
 
-  g_mutex_lock (&self->lock);
-  n = self->n_frames;
-  position = self->position;
-  duration = self->duration;
-  g_mutex_unlock (&self->lock);
+  g_mutex_lock (&self->video.lock);
+  n = self->video.n_frames;
+  position = self->video.position;
+  duration = self->video.duration;
+  g_mutex_unlock (&self->video.lock);
 
-  if (n > 0)
+  if (n > 0 && self->params->stage != STAGE_JOIN)
     progress_show (&self->progress, n, position, duration);
   break_silence (self);
   return G_SOURCE_CONTINUE;
@@ -456,31 +392,82 @@ add_element (Transcode * self, const char *factory, const char *name,
   return element;
 }
 
+/* The muxer, or what stands for one in a part. */
+static gboolean
+add_mux (Transcode * self, GError ** error)
+{
+  const char *factory = self->params->stage == STAGE_PART ? "gdppay"
+      : muxers[self->params->container];
+
+  self->mux = add_element (self, factory, "mux", error);
+  if (!self->mux)
+    return FALSE;
+  self->tracks.pipeline = GST_BIN (self->pipeline);
+  self->tracks.mux = self->mux;
+  self->tracks.container = self->params->container;
+  self->tracks.window = &self->window;
+  return TRUE;
+}
+
+/* A part holds what the data protocol can hold; tags and the like are the whole
+ * file's. */
+static GstPadProbeReturn
+keep_needed (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+    case GST_EVENT_STREAM_START:
+    case GST_EVENT_CAPS:
+    case GST_EVENT_SEGMENT:
+    case GST_EVENT_EOS:
+      return GST_PAD_PROBE_OK;
+    default:
+      return GST_PAD_PROBE_DROP;
+  }
+}
+
+static gboolean
+link_part (Transcode * self)
+{
+  GstPad *pad = gst_element_get_static_pad (self->mux, "sink");
+
+  g_object_set (self->mux, "crc-header", TRUE, "crc-payload", TRUE, NULL);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, keep_needed,
+      NULL, NULL);
+  gst_object_unref (pad);
+  return gst_element_link (self->video.bin, self->mux);
+}
+
+/* The encoded video: from the branch that makes it or from parts. */
 static gboolean
 add_video (Transcode * self, GError ** error)
 {
-  g_autofree char *description = g_strconcat (VIDEO " ! ",
-      self->params->encoder->description, " ! " UNLIMITED, NULL);
+  GstElement *source;
+  GstPad *pad;
 
-  self->video = gst_parse_bin_from_description_full (description, TRUE, NULL,
-      GST_PARSE_FLAG_FATAL_ERRORS, error);
-  if (!self->video)
-    return FALSE;
-  gst_bin_add (GST_BIN (self->pipeline), self->video);
+  if (self->params->stage == STAGE_JOIN) {
+    source = self->parts = parts_new_source (self->params->parts, error);
+    if (!source)
+      return FALSE;
+    gst_element_set_locked_state (source, TRUE);
+    pad = gst_element_get_static_pad (source, "src");
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count_frame, self, NULL);
+    gst_object_unref (pad);
+  } else {
+    if (!video_build (&self->video, error))
+      return FALSE;
+    source = self->video.bin;
+  }
+  gst_bin_add (GST_BIN (self->pipeline), source);
 
-  watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
-      before_restore);
-  watch_pad (self, "restore", "src",
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-      after_restore);
-  watch_pad (self, "encode", "sink",
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-      before_encode);
-
-  gst_element_link_pads (self->video, "src", self->mux, "video_%u");
-  if (self->params->container == CONTAINER_MP4)
-    watch_pad (self, "mux", "video_0", GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-        set_timescale);
+  if (self->params->stage == STAGE_PART)
+    return link_part (self);
+  gst_element_link_pads (source, "src", self->mux, "video_%u");
+  if (self->params->container == CONTAINER_MP4) {
+    pad = gst_element_get_static_pad (self->mux, "video_0");
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, set_timescale,
+        self, NULL);
+    gst_object_unref (pad);
+  }
   return TRUE;
 }
 
@@ -492,16 +479,11 @@ build (Transcode * self, GError ** error)
   self->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
   if (!(in = add_element (self, "filesrc", "in", error))
       || !(decode = add_element (self, "decodebin", "decode", error))
-      || !(self->mux = add_element (self, muxers[self->params->container],
-              "mux", error))
+      || !add_mux (self, error)
       || !(out = add_element (self, "filesink", "out", error))
       || !add_video (self, error))
     return FALSE;
 
-  self->tracks.pipeline = GST_BIN (self->pipeline);
-  self->tracks.mux = self->mux;
-  self->tracks.container = self->params->container;
-  self->tracks.window = &self->params->window;
   g_object_set (in, "location", self->params->in, NULL);
   g_object_set (out, "location", self->params->out, NULL);
   /* Frames in a decoder's own memory would not reach the next element. */
@@ -527,8 +509,14 @@ transcode_new (const TranscodeParams * params, GError ** error)
   g_mutex_init (&self->lock);
   self->readers = g_ptr_array_new_with_free_func (gst_object_unref);
   progress_init (&self->progress);
-  picture_init (&self->picture);
+  video_init (&self->video);
   tracks_init (&self->tracks);
+  window_init (&self->window, params->start, params->stop,
+      GST_CLOCK_TIME_IS_VALID (params->done) ? params->done : 0);
+  self->video.encoder = params->encoder;
+  self->video.window = &self->window;
+  self->video.tracks = &self->tracks;
+  self->video.done = params->done;
   if (!build (self, error))
     g_clear_pointer (&self, transcode_free);
   return self;
@@ -539,8 +527,9 @@ transcode_free (Transcode * self)
 {
   gst_object_unref (self->pipeline);
   g_ptr_array_unref (self->readers);
-  picture_clear (&self->picture);
+  video_clear (&self->video);
   tracks_clear (&self->tracks);
+  window_clear (&self->window);
   g_mutex_clear (&self->lock);
   g_main_loop_unref (self->loop);
   g_clear_error (&self->error);
@@ -550,47 +539,76 @@ transcode_free (Transcode * self)
 
 /* --- Running ------------------------------------------------------------- */
 
+/* The first time what has been done is brought to a whole result, where there
+ * is any. */
 static void
 on_cancelled (GCancellable * cancellable, Transcode * self)
 {
-  fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+  guint n;
+
+  g_mutex_lock (&self->video.lock);
+  n = self->video.n_frames;
+  g_mutex_unlock (&self->video.lock);
+  if (self->interrupted || n == 0 || self->params->stage == STAGE_JOIN) {
+    fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+    return;
+  }
+  self->interrupted = TRUE;
+  window_close (&self->window);
 }
 
-gboolean
-transcode_run (Transcode * self, GCancellable * cancellable,
-    TranscodeResult * result, GError ** error)
+static void
+run_loop (Transcode * self, GCancellable * cancellable)
 {
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
   guint tick = g_timeout_add (TICK_MS, on_tick, self);
-  gint64 start = g_get_monotonic_time ();
   gulong cancelled = g_signal_connect (cancellable, "cancelled",
       G_CALLBACK (on_cancelled), self);
 
   gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
   g_main_loop_run (self->loop);
-  result->seconds = (g_get_monotonic_time () - start) / 1e6;
   gst_element_set_state (self->pipeline, GST_STATE_NULL);
   progress_clear (&self->progress);
   g_signal_handler_disconnect (cancellable, cancelled);
   g_source_remove (tick);
   g_source_remove (watch);
   gst_object_unref (bus);
+}
 
-  result->n_frames = self->n_frames;
-  result->width = self->width;
-  result->height = self->height;
-  if (self->n_frames == 0)
-    fail (self, G_IO_ERROR_FAILED, self->params->window.start > 0
+static void
+check_result (Transcode * self)
+{
+  const TranscodeParams *params = self->params;
+
+  if (self->video.n_frames == 0 && !GST_CLOCK_TIME_IS_VALID (params->done))
+    fail (self, G_IO_ERROR_FAILED, params->start > 0
         ? "\"%s\" has no frame in the part that was asked for"
-        : "no frame of \"%s\" could be decoded", self->params->in);
+        : "no frame of \"%s\" could be decoded", params->in);
   if (self->missing)
     tracks_take_note (&self->tracks, g_strdup_printf ("a stream was left out: "
             "there is no plugin for %s", self->missing));
-  if (!self->error) {
+  if (!self->error)
     tracks_say_notes (&self->tracks);
+  if (self->interrupted)
+    fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+}
+
+gboolean
+transcode_run (Transcode * self, GCancellable * cancellable,
+    TranscodeResult * result, GError ** error)
+{
+  gint64 start = g_get_monotonic_time ();
+
+  run_loop (self, cancellable);
+  result->seconds = (g_get_monotonic_time () - start) / 1e6;
+  result->n_frames = self->video.n_frames;
+  result->width = self->video.width;
+  result->height = self->video.height;
+  result->is_whole = self->at_end && !self->error;
+  check_result (self);
+  if (!self->error)
     return TRUE;
-  }
   g_propagate_error (error, g_steal_pointer (&self->error));
   return FALSE;
 }
@@ -598,5 +616,5 @@ transcode_run (Transcode * self, GCancellable * cancellable,
 Picture *
 transcode_get_picture (Transcode * self)
 {
-  return &self->picture;
+  return &self->video.picture;
 }

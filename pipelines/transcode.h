@@ -5,21 +5,30 @@
  */
 #pragma once
 
-#include "encoders.h"
-#include "picture.h"
+#include "parts.h"
 #include "progress.h"
-#include "tracks.h"
+#include "video.h"
 
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
 
+typedef enum
+{
+  STAGE_ALL,                    /* IN to OUT */
+  STAGE_PART,                   /* IN's video to a part, see parts.h */
+  STAGE_JOIN,                   /* parts, and IN but for its video, to OUT */
+} Stage;
+
 typedef struct
 {
+  Stage stage;
   const char *in, *out;         /* paths; `out` is overwritten */
   Container container;
   const Encoder *encoder;
-  Window window;
+  GstClockTime start, stop;     /* of IN; NONE: to the end */
+  GstClockTime done;            /* STAGE_PART: what there is already; NONE */
+  GPtrArray *parts;             /* STAGE_JOIN: of Part */
 } TranscodeParams;
 
 typedef struct
@@ -27,6 +36,7 @@ typedef struct
   guint n_frames;
   int width, height;            /* of the video that went out */
   double seconds;               /* the whole run took */
+  gboolean is_whole;            /* `out` can be read, if cut short */
 } TranscodeResult;
 
 typedef struct _Transcode Transcode;
@@ -38,7 +48,8 @@ void transcode_free (Transcode * self);
 
 /* Runs the default main context until the file is done, with a progress
  * display. FALSE with G_IO_ERROR_CANCELLED when a source of that context
- * cancels. */
+ * cancels: at the first time the result is brought to an end, at the second
+ * left as it is. */
 gboolean transcode_run (Transcode * self, GCancellable * cancellable,
     TranscodeResult * result, GError ** error);
 

@@ -49,19 +49,18 @@ parse_time (const char *text, const char *option, GstClockTime * time,
 static gboolean
 parse_window (Arguments * arguments, GError ** error)
 {
-  Window *window = &arguments->job.window;
+  JobOptions *job = &arguments->job;
   GstClockTime duration;
 
-  window->start = 0;
-  window->stop = GST_CLOCK_TIME_NONE;
+  job->stop = GST_CLOCK_TIME_NONE;
   if (arguments->start
-      && !parse_time (arguments->start, "--start", &window->start, error))
+      && !parse_time (arguments->start, "--start", &job->start, error))
     return FALSE;
   if (!arguments->duration)
     return TRUE;
   if (!parse_time (arguments->duration, "--duration", &duration, error))
     return FALSE;
-  window->stop = window->start + duration;
+  job->stop = job->start + duration;
   if (duration > 0)
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -76,6 +75,7 @@ parse (Arguments * arguments, int argc, char **argv, GError ** error)
     {"encoder", 0, 0, G_OPTION_ARG_STRING, &arguments->job.encoder, NULL, NULL},
     {"start", 0, 0, G_OPTION_ARG_STRING, &arguments->start, NULL, NULL},
     {"duration", 0, 0, G_OPTION_ARG_STRING, &arguments->duration, NULL, NULL},
+    {"resume", 0, 0, G_OPTION_ARG_NONE, &arguments->job.resume, NULL, NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->paths,
         NULL, NULL},
     G_OPTION_ENTRY_NULL
@@ -113,6 +113,7 @@ static gboolean
 on_signal (GCancellable * cancellable, int number)
 {
   caught_signal = number;
+  g_cancellable_reset (cancellable);    /* a second time is told again */
   g_cancellable_cancel (cancellable);
   return G_SOURCE_CONTINUE;
 }

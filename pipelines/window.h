@@ -13,11 +13,28 @@ G_BEGIN_DECLS
 typedef struct
 {
   GstClockTime start, stop;     /* `stop`: GST_CLOCK_TIME_NONE: to the end */
+  GstClockTime skip;            /* of the part, video before it is not wanted */
+  gint closed;                  /* atomic: nothing more is taken */
+  GMutex lock;
+  GPtrArray *subtitles;         /* under `lock`: their pads' Watch */
 } Window;
 
-/* Drops what is outside the window; a buffer that begins before it and reaches
- * into it is shortened where `may_clip`, as a line of subtitles may be, and
- * dropped otherwise. `window` must outlive the pad. */
-void window_watch (GstPad * pad, const Window * window, gboolean may_clip);
+typedef enum
+{
+  WINDOW_VIDEO,
+  WINDOW_AUDIO,
+  WINDOW_SUBTITLES,
+} WindowKind;
+
+void window_init (Window * self, GstClockTime start, GstClockTime stop,
+    GstClockTime skip);
+void window_clear (Window * self);
+
+/* Drops what is outside the part. A line of subtitles that reaches into it is
+ * shortened. The pad is not to outlive the window. */
+void window_watch (Window * self, GstPad * pad, WindowKind kind);
+
+/* From any thread: the streams end with what they have. */
+void window_close (Window * self);
 
 G_END_DECLS
