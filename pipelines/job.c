@@ -212,7 +212,8 @@ restore (Paths * paths, TranscodeParams * params, const JobOptions * options,
     return FALSE;
   params->out = paths->part;
   if (!run (params, options, paths->picture, &result, error)) {
-    if (result.is_whole)
+    if (result.is_whole
+        && g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
       keep_interrupted (paths, error);
     return FALSE;
   }
