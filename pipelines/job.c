@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "job.h"
+#include "matroska.h"
 #include "resume.h"
 
 #include <errno.h>
@@ -136,18 +137,27 @@ make_part (Paths * paths, GError ** error)
 
 /* Makes sure that the data is on the disk before it takes its name. */
 static gboolean
-settle (const Paths * paths, GError ** error)
+take_name (const Paths * paths, GError ** error)
 {
   int fd = g_open (paths->part, O_RDWR | O_CLOEXEC, 0);
   gboolean ok = fd >= 0 && fsync (fd) == 0;
 
   if (fd >= 0 && close (fd) < 0)
     ok = FALSE;
-  if (ok && g_rename (paths->part, paths->out) == 0)
-    return TRUE;
-  set_errno_error (error, "cannot write", paths->out);
-  g_unlink (paths->picture);
-  return FALSE;
+  return (ok && g_rename (paths->part, paths->out) == 0)
+      || set_errno_error (error, "cannot write", paths->out);
+}
+
+static gboolean
+settle (const Paths * paths, GError ** error)
+{
+  gboolean ok = (paths->container == CONTAINER_MP4
+      || matroska_mend (paths->part, error))
+      && take_name (paths, error);
+
+  if (!ok)
+    g_unlink (paths->picture);
+  return ok;
 }
 
 static void

@@ -82,6 +82,33 @@ note_left_out (Tracks * self, GstCaps * caps)
           suffixes[self->container]));
 }
 
+static GstPadProbeReturn
+on_event (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Tracks *self = user_data;
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  GstTagList *tags;
+
+  if (GST_EVENT_TYPE (event) == GST_EVENT_TAG) {
+    gst_event_parse_tag (event, &tags);
+    if (gst_tag_list_get_tag_size (tags, GST_TAG_ATTACHMENT) > 0)
+      tracks_take_note (self, g_strdup ("attached files, which may be fonts, "
+              "were left out"));
+  } else if (GST_EVENT_TYPE (event) == GST_EVENT_TOC
+      && self->container == CONTAINER_MP4) {
+    tracks_take_note (self, g_strdup ("the chapters were left out: put them in "
+            "a .mkv file"));
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+void
+tracks_watch_file (Tracks * self, GstPad * pad)
+{
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_event, self,
+      NULL);
+}
+
 /* --- Audio --------------------------------------------------------------- */
 
 /* FALSE while a parser has yet to cut the stream into whole frames or to find

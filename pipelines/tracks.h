@@ -31,6 +31,10 @@ gboolean tracks_is_ready (Tracks * self, GstCaps * caps);
  * pipeline's bus. */
 void tracks_link (Tracks * self, GstPad * pad, GstCaps * caps);
 
+/* Looks at what is said of the whole file along with the video, for what the
+ * container does not take. */
+void tracks_watch_file (Tracks * self, GstPad * pad);
+
 /* Keeps a sentence, which it takes, unless it is there already. */
 void tracks_take_note (Tracks * self, char *note);
 

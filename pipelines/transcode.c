@@ -243,6 +243,8 @@ link_video (Transcode * self, GstPad * pad)
   gboolean ok;
 
   window_watch (&self->window, pad, WINDOW_VIDEO);
+  if (self->params->stage != STAGE_PART)
+    tracks_watch_file (&self->tracks, pad);
   if (self->params->stage == STAGE_JOIN)
     return link_nowhere (self, pad);
   sink = gst_element_get_static_pad (self->video.bin, "sink");

@@ -340,8 +340,9 @@ class Streams(Upscale):
 00:00:00,600 --> 00:00:00,900
 Größe
 """
+    TITLE = 'Ein "kleiner" Film für A & B'
     CHAPTERS = """;FFMETADATA1
-title=A Small Film
+title=Ein "kleiner" Film für A & B
 [CHAPTER]
 TIMEBASE=1/1000
 START=0
@@ -390,16 +391,24 @@ title=Two
         self.assertEqual(media.audio_packets(source), media.audio_packets(out))
         self.assertEqual(self.subtitles(source), self.subtitles(out))
         self.assertEqual(self.chapters(source), self.chapters(out))
+        self.assertEqual(self.title(out), self.TITLE)
+        self.assertEqual(
+            [s["disposition"]["default"] for s in
+             media.probe(out, "-show_streams")["streams"]], [1, 1, 0, 0, 0])
         self.assertEqual(media.stream(out, "v")["pix_fmt"], "yuv420p10le")
 
     def test_mp4(self):
-        out = self.restore(self.make_full(), "full.mp4")
+        out = self.results / "full.mp4"
+        done = self.run_program(self.make_full(), out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "upscale: the chapters were left out: "
+                         "put them in a .mkv file\n")
         self.assertEqual(self.streams(out)[1:],
                          [("ac3", "fra"), ("opus", "eng"),
                           ("mov_text", "deu"), ("mov_text", "und")])
         self.assertIn("Salt & pepper, 1 < 2", self.subtitles(out))
         self.assertIn("Größe", self.subtitles(out))
-        self.assertEqual(self.title(out), "A Small Film")
+        self.assertEqual(self.title(out), self.TITLE)
 
     def title(self, path):
         tags = media.probe(path, "-show_format")["format"]["tags"]
