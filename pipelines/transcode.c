@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "transcode.h"
+#include "join.h"
 
 #include <gio/gio.h>
 #include <gst/pbutils/pbutils.h>
@@ -25,6 +26,7 @@ struct _Transcode
   GMainLoop *loop;
   GstElement *pipeline, *mux;
   Video video;
+  Join join;
   Window window;
   Tracks tracks;
   Progress progress;
@@ -34,8 +36,6 @@ struct _Transcode
   char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
   guint n_silent_ticks;
-  GstElement *parts;            /* joining: the video that goes out */
-  gint parts_started;           /* atomic */
 
   GMutex lock;
   GPtrArray *readers;           /* under `lock`: decodebin's elements' sinks */
@@ -146,79 +146,6 @@ set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_REMOVE;
 }
 
-/* --- Joining ------------------------------------------------------------- */
-
-static void
-start_parts (GstElement * parts, gpointer user_data)
-{
-  gst_element_set_locked_state (parts, FALSE);
-  gst_element_sync_state_with_parent (parts);
-}
-
-/* What is said of the whole file comes with the source's video, which goes
- * nowhere; the muxer is not to begin before it has that. */
-static GstPadProbeReturn
-on_source_video (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
-  gboolean is_event = info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM;
-  GstTagList *tags;
-  GstToc *toc;
-
-  if (is_event && GST_EVENT_TYPE (event) == GST_EVENT_TAG) {
-    gst_event_parse_tag (event, &tags);
-    if (gst_tag_list_get_scope (tags) == GST_TAG_SCOPE_GLOBAL)
-      gst_tag_setter_merge_tags (GST_TAG_SETTER (self->mux), tags,
-          GST_TAG_MERGE_REPLACE);
-  } else if (is_event && GST_EVENT_TYPE (event) == GST_EVENT_TOC
-      && GST_IS_TOC_SETTER (self->mux)) {
-    gst_event_parse_toc (event, &toc, NULL);
-    gst_toc_setter_set_toc (GST_TOC_SETTER (self->mux), toc);
-    gst_toc_unref (toc);
-  } else if ((!is_event || GST_EVENT_TYPE (event) == GST_EVENT_EOS)
-      && g_atomic_int_compare_and_exchange (&self->parts_started, 0, 1)) {
-    gst_element_call_async (self->parts, start_parts, NULL, NULL);
-  }
-  return GST_PAD_PROBE_OK;
-}
-
-static GstPadProbeReturn
-count_frame (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Video *video = &((Transcode *) user_data)->video;
-  g_autoptr (GstCaps) caps = NULL;
-  GstStructure *s;
-
-  g_mutex_lock (&video->lock);
-  if (video->n_frames++ == 0 && (caps = gst_pad_get_current_caps (pad))) {
-    s = gst_caps_get_structure (caps, 0);
-    gst_structure_get_int (s, "width", &video->width);
-    gst_structure_get_int (s, "height", &video->height);
-  }
-  g_mutex_unlock (&video->lock);
-  return GST_PAD_PROBE_OK;
-}
-
-/* TRUE when the pad of the source's video is linked. */
-static gboolean
-link_nowhere (Transcode * self, GstPad * pad)
-{
-  GstElement *sink = gst_element_factory_make ("fakesink", NULL);
-  GstPad *sink_pad = gst_element_get_static_pad (sink, "sink");
-  gboolean ok;
-
-  g_object_set (sink, "sync", FALSE, "async", FALSE, NULL);
-  gst_pad_add_probe (sink_pad,
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-      on_source_video, self, NULL);
-  gst_bin_add (GST_BIN (self->pipeline), sink);
-  gst_element_sync_state_with_parent (sink);
-  ok = gst_pad_link (pad, sink_pad) == GST_PAD_LINK_OK;
-  gst_object_unref (sink_pad);
-  return ok;
-}
-
 /* --- Pipeline ------------------------------------------------------------ */
 
 static void
@@ -246,7 +173,7 @@ link_video (Transcode * self, GstPad * pad)
   if (self->params->stage != STAGE_PART)
     tracks_watch_file (&self->tracks, pad);
   if (self->params->stage == STAGE_JOIN)
-    return link_nowhere (self, pad);
+    return join_link (&self->join, pad);
   sink = gst_element_get_static_pad (self->video.bin, "sink");
   ok = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
   gst_object_unref (sink);
@@ -263,10 +190,12 @@ on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
 
   if (is_video && !self->has_video)
     self->has_video = link_video (self, pad);
+  else if (self->params->stage == STAGE_PART)
+    return;
   else if (is_video)
     tracks_take_note (&self->tracks, g_strdup ("a further video stream was "
             "left out: only the first is restored"));
-  else if (self->params->stage != STAGE_PART)
+  else
     tracks_link (&self->tracks, pad, caps);
 }
 
@@ -447,13 +376,12 @@ add_video (Transcode * self, GError ** error)
   GstPad *pad;
 
   if (self->params->stage == STAGE_JOIN) {
-    source = self->parts = parts_new_source (self->params->parts, error);
+    self->join = (Join) {.pipeline = GST_BIN (self->pipeline),
+      .mux = self->mux,.video = &self->video
+    };
+    source = join_build (&self->join, self->params->parts, error);
     if (!source)
       return FALSE;
-    gst_element_set_locked_state (source, TRUE);
-    pad = gst_element_get_static_pad (source, "src");
-    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count_frame, self, NULL);
-    gst_object_unref (pad);
   } else {
     if (!video_build (&self->video, error))
       return FALSE;
