@@ -3,35 +3,16 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "transcode.h"
+#include "join.h"
 
 #include <gio/gio.h>
 #include <gst/pbutils/pbutils.h>
-#include <stdio.h>
 #include <string.h>
-
-/* Compressed data may pile up while the muxer waits for the other stream. */
-#define UNLIMITED "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
-
-/* Pictures are turned upright and deinterlaced, one frame for a frame; no
- * element here adds, drops or restamps one. */
-#define VIDEO \
-  "videoflip video-direction=auto ! deinterlace fields=top ! videoconvert" \
-  " ! dloral name=restore" \
-  " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0" \
-  " ! videoconvert ! videoscale" \
-  " ! capsfilter name=format caps=video/x-raw,format=I420" \
-  " ! x264enc name=encode pass=qual quantizer=18 speed-preset=faster" \
-  " ! video/x-h264,profile=high ! " UNLIMITED
 
 static const char *const muxers[] = {
   [CONTAINER_MATROSKA] = "matroskamux",
   [CONTAINER_MP4] = "mp4mux",
-};
-
-/* For audio that the container cannot carry as it is. */
-static const char *const audio_encoders[] = {
-  [CONTAINER_MATROSKA] = "flacenc",
-  [CONTAINER_MP4] = "avenc_aac bitrate=192000",
+  [CONTAINER_WEBM] = "webmmux",
 };
 
 #define TICK_MS 100
@@ -44,20 +25,20 @@ struct _Transcode
   const TranscodeParams *params;
   GMainLoop *loop;
   GstElement *pipeline, *mux;
-  GstElement *video;            /* the bin described by VIDEO */
+  Video video;
+  Join join;
+  Window window;
+  Tracks tracks;
   Progress progress;
-  Picture picture;
   gboolean has_video;
-  gboolean encoding;            /* a frame has reached the encoder */
+  gboolean interrupted;         /* the streams are made to end */
+  gboolean at_end;              /* all of the result is written */
   char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
   guint n_silent_ticks;
 
-  GMutex lock;                  /* guards what follows */
-  GPtrArray *readers;           /* sink pads of decodebin's elements */
-  guint n_frames;
-  int width, height;
-  GstClockTime position, duration;
+  GMutex lock;
+  GPtrArray *readers;           /* under `lock`: decodebin's elements' sinks */
 };
 
 /* --- Errors -------------------------------------------------------------- */
@@ -116,107 +97,7 @@ fail_from_message (Transcode * self, GstMessage * message)
     fail (self, G_IO_ERROR_FAILED, "\"%s\": %s", in, error->message);
 }
 
-/* --- Video --------------------------------------------------------------- */
-
-static GstClockTime
-running_time (GstPad * pad, GstBuffer * buffer)
-{
-  GstClockTime time = GST_CLOCK_TIME_NONE;
-  const GstSegment *segment;
-  GstEvent *event;
-
-  event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
-  if (!event)
-    return time;
-  gst_event_parse_segment (event, &segment);
-  if (segment->format == GST_FORMAT_TIME)
-    time = gst_segment_to_running_time (segment, GST_FORMAT_TIME,
-        GST_BUFFER_PTS (buffer));
-  gst_event_unref (event);
-  return time;
-}
-
-static GstClockTime
-query_duration (GstPad * pad)
-{
-  gint64 duration;
-
-  if (!gst_pad_peer_query_duration (pad, GST_FORMAT_TIME, &duration)
-      || duration <= 0)
-    return 0;
-  return duration;
-}
-
-static GstPadProbeReturn
-before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
-  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
-  GstClockTime time = running_time (pad, buffer);
-  GstClockTime duration;
-
-  g_mutex_lock (&self->lock);
-  duration = self->duration;
-  g_mutex_unlock (&self->lock);
-  if (duration == 0)
-    duration = query_duration (pad);
-
-  picture_offer_before (&self->picture, buffer, caps,
-      duration > 0 && GST_CLOCK_TIME_IS_VALID (time) && time >= duration / 2);
-
-  g_mutex_lock (&self->lock);
-  self->duration = duration;
-  g_mutex_unlock (&self->lock);
-  return GST_PAD_PROBE_OK;
-}
-
-/* A container holds video of one size: later frames are scaled to the size of
- * the first. */
-static void
-fix_format (Transcode * self, GstCaps * caps)
-{
-  GstElement *filter = gst_bin_get_by_name (GST_BIN (self->video), "format");
-  g_autoptr (GstCaps) fixed = gst_caps_new_empty_simple ("video/x-raw");
-  const GstStructure *s = gst_caps_get_structure (caps, 0);
-  static const char *const fields[] = { "width", "height",
-    "pixel-aspect-ratio"
-  };
-
-  gst_caps_set_simple (fixed, "format", G_TYPE_STRING, "I420", NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (fields); i++) {
-    if (gst_structure_has_field (s, fields[i]))
-      gst_caps_set_value (fixed, fields[i],
-          gst_structure_get_value (s, fields[i]));
-  }
-  g_object_set (filter, "caps", fixed, NULL);
-  gst_object_unref (filter);
-}
-
-static GstPadProbeReturn
-after_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
-  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
-  GstStructure *s = gst_caps_get_structure (caps, 0);
-  GstClockTime time = running_time (pad, buffer);
-
-  picture_offer_after (&self->picture, buffer, caps);
-  if (self->width == 0)
-    fix_format (self, caps);
-
-  g_mutex_lock (&self->lock);
-  self->n_frames++;
-  if (self->width == 0) {
-    gst_structure_get_int (s, "width", &self->width);
-    gst_structure_get_int (s, "height", &self->height);
-  }
-  if (GST_CLOCK_TIME_IS_VALID (time))
-    self->position = time;
-  g_mutex_unlock (&self->lock);
-  return GST_PAD_PROBE_OK;
-}
+/* --- Timestamps ---------------------------------------------------------- */
 
 /* matroskademux lets time begin at the first block it meets and moves the
  * beginning when another stream has an earlier one, so that the first frames
@@ -245,21 +126,6 @@ on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
       NULL, NULL);
 }
 
-/* What may still differ then, as a framerate that is only a hint, would start
- * the encoder anew, and the muxer refuse. */
-static GstPadProbeReturn
-before_encode (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  Transcode *self = user_data;
-
-  if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    self->encoding = TRUE;
-  else if (self->encoding
-      && GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CAPS)
-    return GST_PAD_PROBE_DROP;
-  return GST_PAD_PROBE_OK;
-}
-
 /* mp4mux would round timestamps to a clock fit for a constant frame rate: take
  * a multiple of that rate, and at least 90 kHz for when it is not constant. */
 static GstPadProbeReturn
@@ -280,107 +146,6 @@ set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_REMOVE;
 }
 
-static void
-watch_pad (Transcode * self, const char *element_name, const char *name,
-    GstPadProbeType type, GstPadProbeCallback watch)
-{
-  GstElement *element = gst_bin_get_by_name (GST_BIN (self->pipeline),
-      element_name);
-  GstPad *pad = gst_element_get_static_pad (element, name);
-
-  gst_pad_add_probe (pad, type, watch, self, NULL);
-  gst_object_unref (pad);
-  gst_object_unref (element);
-}
-
-/* --- Audio --------------------------------------------------------------- */
-
-/* FALSE while a parser has yet to cut the stream into whole frames or to find
- * its headers. matroskademux gives FLAC headers that muxers refuse. */
-static gboolean
-is_complete (const GstStructure * s)
-{
-  gboolean framed = FALSE;
-
-  if (gst_structure_get_boolean (s, "framed", &framed) && framed)
-    return TRUE;
-  if (gst_structure_get_boolean (s, "parsed", &framed) && framed)
-    return TRUE;
-  if (gst_structure_has_name (s, "audio/x-flac"))
-    return FALSE;
-  return gst_structure_has_field (s, "codec_data")
-      || gst_structure_has_field (s, "streamheader");
-}
-
-static gboolean
-is_aac (const GstStructure * s)
-{
-  int version = 0;
-
-  return gst_structure_has_name (s, "audio/mpeg")
-      && gst_structure_get_int (s, "mpegversion", &version)
-      && (version == 2 || version == 4);
-}
-
-/* TRUE when the container can take this audio as it is. */
-static gboolean
-can_carry (Transcode * self, GstCaps * caps)
-{
-  const GstStructure *s = gst_caps_get_structure (caps, 0);
-  GstPadTemplate *template;
-  g_autoptr (GstCaps) accepted = NULL;
-
-  if (gst_structure_has_name (s, "audio/x-raw") || !is_complete (s))
-    return FALSE;
-  if (is_aac (s))
-    return TRUE;                /* aacparse makes it fit */
-  template = gst_element_get_pad_template (self->mux, "audio_%u");
-  accepted = gst_pad_template_get_caps (template);
-  return gst_caps_can_intersect (caps, accepted);
-}
-
-/* FALSE stops decodebin there and gives the pad as it is. */
-static gboolean
-on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
-    Transcode * self)
-{
-  const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
-
-  return !g_str_has_prefix (name, "audio/") || !can_carry (self, caps);
-}
-
-static void
-link_audio (Transcode * self, GstPad * pad, GstCaps * caps)
-{
-  g_autofree char *description = NULL;
-  g_autoptr (GError) error = NULL;
-  GstElement *branch;
-  GstPad *sink;
-
-  if (!can_carry (self, caps))
-    description = g_strdup_printf ("audioconvert ! audioresample ! %s ! "
-        UNLIMITED, audio_encoders[self->params->container]);
-  else if (is_aac (gst_caps_get_structure (caps, 0)))
-    description = g_strdup ("aacparse ! " UNLIMITED);
-  else
-    description = g_strdup (UNLIMITED);
-
-  branch = gst_parse_bin_from_description (description, TRUE, &error);
-  if (!branch) {
-    GST_ELEMENT_ERROR (self->pipeline, CORE, MISSING_PLUGIN,
-        ("the audio cannot be encoded: %s", error->message), (NULL));
-    return;
-  }
-  gst_bin_add (GST_BIN (self->pipeline), branch);
-  sink = gst_element_get_static_pad (branch, "sink");
-  if (!gst_element_link_pads (branch, "src", self->mux, "audio_%u")
-      || gst_pad_link (pad, sink) != GST_PAD_LINK_OK)
-    GST_ELEMENT_ERROR (self->pipeline, CORE, NEGOTIATION,
-        ("the audio does not fit the container"), (NULL));
-  gst_object_unref (sink);
-  gst_element_sync_state_with_parent (branch);
-}
-
 /* --- Pipeline ------------------------------------------------------------ */
 
 static void
@@ -398,21 +163,62 @@ on_element_added (GstBin * decode, GstElement * element, Transcode * self)
     g_signal_connect (element, "pad-added", G_CALLBACK (on_demuxer_pad), NULL);
 }
 
+static gboolean
+link_video (Transcode * self, GstPad * pad)
+{
+  GstPad *sink;
+  gboolean ok;
+
+  window_watch (&self->window, pad, WINDOW_VIDEO);
+  if (self->params->stage != STAGE_PART)
+    tracks_watch_file (&self->tracks, pad);
+  if (self->params->stage == STAGE_JOIN)
+    return join_link (&self->join, pad);
+  sink = gst_element_get_static_pad (self->video.bin, "sink");
+  ok = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
+  gst_object_unref (sink);
+  return ok;
+}
+
 static void
 on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
 {
   g_autoptr (GstCaps) caps = gst_pad_query_caps (pad, NULL);
   const char *name = gst_structure_get_name (gst_caps_get_structure (caps, 0));
-  GstPad *sink;
+  gboolean is_video = g_str_has_prefix (name, "video/")
+      || g_str_has_prefix (name, "image/");
 
-  if (g_str_has_prefix (name, "audio/")) {
-    link_audio (self, pad, caps);
-  } else if (g_str_has_prefix (name, "video/") && !self->has_video) {
-    sink = gst_element_get_static_pad (self->video, "sink");
-    self->has_video = gst_pad_link (pad, sink) == GST_PAD_LINK_OK;
-    gst_object_unref (sink);
+  if (is_video && !self->has_video)
+    self->has_video = link_video (self, pad);
+  else if (self->params->stage == STAGE_PART)
+    return;
+  else if (is_video)
+    tracks_take_note (&self->tracks, g_strdup ("a further video stream was "
+            "left out: only the first is restored"));
+  else
+    tracks_link (&self->tracks, pad, caps);
+}
+
+/* FALSE stops decodebin there and gives the pad as it is. */
+static gboolean
+on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
+    Transcode * self)
+{
+  const GstStructure *s = gst_caps_get_structure (caps, 0);
+
+  switch (self->params->stage) {
+    case STAGE_PART:
+      return !g_str_has_prefix (gst_structure_get_name (s), "audio/");
+    case STAGE_JOIN:
+      /* What a parser has cut is a stream, not a container. */
+      if (gst_structure_has_field (s, "parsed")
+          && g_str_has_prefix (gst_structure_get_name (s), "video/"))
+        return FALSE;
+      break;
+    default:
+      break;
   }
-  /* Subtitles and further video streams stay unlinked: they are left out. */
+  return !tracks_is_ready (&self->tracks, caps);
 }
 
 static void
@@ -431,6 +237,7 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
 
   switch (GST_MESSAGE_TYPE (message)) {
     case GST_MESSAGE_EOS:
+      self->at_end = TRUE;
       g_main_loop_quit (self->loop);
       break;
     case GST_MESSAGE_ERROR:
@@ -489,13 +296,13 @@ on_tick (gpointer user_data)
   GstClockTime position, duration;
   guint n;
 
-  g_mutex_lock (&self->lock);
-  n = self->n_frames;
-  position = self->position;
-  duration = self->duration;
-  g_mutex_unlock (&self->lock);
+  g_mutex_lock (&self->video.lock);
+  n = self->video.n_frames;
+  position = self->video.position;
+  duration = self->video.duration;
+  g_mutex_unlock (&self->video.lock);
 
-  if (n > 0)
+  if (n > 0 && self->params->stage != STAGE_JOIN)
     progress_show (&self->progress, n, position, duration);
   break_silence (self);
   return G_SOURCE_CONTINUE;
@@ -516,26 +323,81 @@ add_element (Transcode * self, const char *factory, const char *name,
   return element;
 }
 
+/* The muxer, or what stands for one in a part. */
+static gboolean
+add_mux (Transcode * self, GError ** error)
+{
+  const char *factory = self->params->stage == STAGE_PART ? "gdppay"
+      : muxers[self->params->container];
+
+  self->mux = add_element (self, factory, "mux", error);
+  if (!self->mux)
+    return FALSE;
+  self->tracks.pipeline = GST_BIN (self->pipeline);
+  self->tracks.mux = self->mux;
+  self->tracks.container = self->params->container;
+  self->tracks.window = &self->window;
+  return TRUE;
+}
+
+/* A part holds what the data protocol can hold; tags and the like are the whole
+ * file's. */
+static GstPadProbeReturn
+keep_needed (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+    case GST_EVENT_STREAM_START:
+    case GST_EVENT_CAPS:
+    case GST_EVENT_SEGMENT:
+    case GST_EVENT_EOS:
+      return GST_PAD_PROBE_OK;
+    default:
+      return GST_PAD_PROBE_DROP;
+  }
+}
+
+static gboolean
+link_part (Transcode * self)
+{
+  GstPad *pad = gst_element_get_static_pad (self->mux, "sink");
+
+  g_object_set (self->mux, "crc-header", TRUE, "crc-payload", TRUE, NULL);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, keep_needed,
+      NULL, NULL);
+  gst_object_unref (pad);
+  return gst_element_link (self->video.bin, self->mux);
+}
+
+/* The encoded video: from the branch that makes it or from parts. */
 static gboolean
 add_video (Transcode * self, GError ** error)
 {
-  self->video = gst_parse_bin_from_description_full (VIDEO, TRUE, NULL,
-      GST_PARSE_FLAG_FATAL_ERRORS, error);
-  if (!self->video)
-    return FALSE;
-  gst_bin_add (GST_BIN (self->pipeline), self->video);
+  GstElement *source;
+  GstPad *pad;
 
-  watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
-      before_restore);
-  watch_pad (self, "restore", "src", GST_PAD_PROBE_TYPE_BUFFER, after_restore);
-  watch_pad (self, "encode", "sink",
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-      before_encode);
+  if (self->params->stage == STAGE_JOIN) {
+    self->join = (Join) {.pipeline = GST_BIN (self->pipeline),
+      .mux = self->mux,.video = &self->video
+    };
+    source = join_build (&self->join, self->params->parts, error);
+    if (!source)
+      return FALSE;
+  } else {
+    if (!video_build (&self->video, error))
+      return FALSE;
+    source = self->video.bin;
+  }
+  gst_bin_add (GST_BIN (self->pipeline), source);
 
-  gst_element_link_pads (self->video, "src", self->mux, "video_%u");
-  if (self->params->container == CONTAINER_MP4)
-    watch_pad (self, "mux", "video_0", GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
-        set_timescale);
+  if (self->params->stage == STAGE_PART)
+    return link_part (self);
+  gst_element_link_pads (source, "src", self->mux, "video_%u");
+  if (self->params->container == CONTAINER_MP4) {
+    pad = gst_element_get_static_pad (self->mux, "video_0");
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, set_timescale,
+        self, NULL);
+    gst_object_unref (pad);
+  }
   return TRUE;
 }
 
@@ -547,8 +409,7 @@ build (Transcode * self, GError ** error)
   self->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
   if (!(in = add_element (self, "filesrc", "in", error))
       || !(decode = add_element (self, "decodebin", "decode", error))
-      || !(self->mux = add_element (self, muxers[self->params->container],
-              "mux", error))
+      || !add_mux (self, error)
       || !(out = add_element (self, "filesink", "out", error))
       || !add_video (self, error))
     return FALSE;
@@ -578,7 +439,14 @@ transcode_new (const TranscodeParams * params, GError ** error)
   g_mutex_init (&self->lock);
   self->readers = g_ptr_array_new_with_free_func (gst_object_unref);
   progress_init (&self->progress);
-  picture_init (&self->picture);
+  video_init (&self->video);
+  tracks_init (&self->tracks);
+  window_init (&self->window, params->start, params->stop,
+      GST_CLOCK_TIME_IS_VALID (params->done) ? params->done : 0);
+  self->video.encoder = params->encoder;
+  self->video.window = &self->window;
+  self->video.tracks = &self->tracks;
+  self->video.done = params->done;
   if (!build (self, error))
     g_clear_pointer (&self, transcode_free);
   return self;
@@ -589,7 +457,9 @@ transcode_free (Transcode * self)
 {
   gst_object_unref (self->pipeline);
   g_ptr_array_unref (self->readers);
-  picture_clear (&self->picture);
+  video_clear (&self->video);
+  tracks_clear (&self->tracks);
+  window_clear (&self->window);
   g_mutex_clear (&self->lock);
   g_main_loop_unref (self->loop);
   g_clear_error (&self->error);
@@ -599,46 +469,82 @@ transcode_free (Transcode * self)
 
 /* --- Running ------------------------------------------------------------- */
 
-gboolean
-transcode_run (Transcode * self, TranscodeResult * result, GError ** error)
+/* The first time what has been done is brought to a whole result, where there
+ * is any. */
+static void
+on_cancelled (GCancellable * cancellable, Transcode * self)
+{
+  guint n;
+
+  g_mutex_lock (&self->video.lock);
+  n = self->video.n_frames;
+  g_mutex_unlock (&self->video.lock);
+  if (self->interrupted || n == 0 || self->params->stage == STAGE_JOIN) {
+    fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+    return;
+  }
+  self->interrupted = TRUE;
+  window_close (&self->window);
+}
+
+static void
+run_loop (Transcode * self, GCancellable * cancellable)
 {
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
   guint tick = g_timeout_add (TICK_MS, on_tick, self);
-  gint64 start = g_get_monotonic_time ();
+  gulong cancelled = g_signal_connect (cancellable, "cancelled",
+      G_CALLBACK (on_cancelled), self);
 
   gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
   g_main_loop_run (self->loop);
-  result->seconds = (g_get_monotonic_time () - start) / 1e6;
   gst_element_set_state (self->pipeline, GST_STATE_NULL);
   progress_clear (&self->progress);
+  g_signal_handler_disconnect (cancellable, cancelled);
   g_source_remove (tick);
   g_source_remove (watch);
   gst_object_unref (bus);
+}
 
-  result->n_frames = self->n_frames;
-  result->width = self->width;
-  result->height = self->height;
-  if (self->n_frames == 0)
-    fail (self, G_IO_ERROR_FAILED, "no frame of \"%s\" could be decoded",
-        self->params->in);
-  if (self->missing && !self->error)
-    fprintf (stderr, "upscale: a stream was left out: there is no plugin for"
-        " %s\n", self->missing);
+static void
+check_result (Transcode * self)
+{
+  const TranscodeParams *params = self->params;
+
+  if (self->video.n_frames == 0 && !GST_CLOCK_TIME_IS_VALID (params->done))
+    fail (self, G_IO_ERROR_FAILED, params->start > 0
+        ? "\"%s\" has no frame in the part that was asked for"
+        : "no frame of \"%s\" could be decoded", params->in);
+  if (self->missing)
+    tracks_take_note (&self->tracks, g_strdup_printf ("a stream was left out: "
+            "there is no plugin for %s", self->missing));
+  if (!self->error)
+    tracks_say_notes (&self->tracks);
+  if (self->interrupted)
+    fail (self, G_IO_ERROR_CANCELLED, "interrupted");
+}
+
+gboolean
+transcode_run (Transcode * self, GCancellable * cancellable,
+    TranscodeResult * result, GError ** error)
+{
+  gint64 start = g_get_monotonic_time ();
+
+  run_loop (self, cancellable);
+  result->seconds = (g_get_monotonic_time () - start) / 1e6;
+  result->n_frames = self->video.n_frames;
+  result->width = self->video.width;
+  result->height = self->video.height;
+  result->is_whole = self->at_end && !self->error;
+  check_result (self);
   if (!self->error)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&self->error));
   return FALSE;
 }
 
-void
-transcode_cancel (Transcode * self)
-{
-  fail (self, G_IO_ERROR_CANCELLED, "interrupted");
-}
-
 Picture *
 transcode_get_picture (Transcode * self)
 {
-  return &self->picture;
+  return &self->video.picture;
 }

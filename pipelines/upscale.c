@@ -1,161 +1,108 @@
-/* upscale-file IN [OUT]: restores the video of a file x4. Writes beside OUT
- * under a temporary name and renames when all is well, so that OUT is never
- * half of something. pipelines/upscale is the command that people run.
+/* upscale-file [OPTION...] IN [OUT]: restores the video of a file, or of every
+ * file of a folder, x4. pipelines/upscale is the command that people run and
+ * says what the options are.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "transcode.h"
+#include "folder.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <gio/gio.h>
 #include <glib-unix.h>
-#include <glib/gstdio.h>
 #include <gst/pbutils/pbutils.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 typedef struct
 {
-  const char *in;
-  char *out, *part, *picture;   /* `part`: the temporary name */
-  Container container;
-} Paths;
+  JobOptions job;
+  char *start, *duration;       /* as they were given */
+  char **paths;
+} Arguments;
 
+/* --- Arguments ----------------------------------------------------------- */
+
+/* Seconds, or minutes or hours before them: 90, 1:30, 0:01:30.5. */
 static gboolean
-set_errno_error (GError ** error, const char *what, const char *path)
+parse_time (const char *text, const char *option, GstClockTime * time,
+    GError ** error)
 {
-  int code = errno;
+  g_auto (GStrv) parts = g_strsplit (text, ":", -1);
+  guint n = g_strv_length (parts);
+  double seconds = 0, part;
+  gboolean ok = n >= 1 && n <= 3;
+  char *end;
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-      "%s \"%s\": %s", what, path, g_strerror (code));
+  for (guint i = 0; ok && i < n; i++) {
+    part = g_ascii_strtod (parts[i], &end);
+    ok = g_ascii_isdigit (parts[i][0]) && *end == 0
+        && (i == 0 || part < 60);
+    seconds = seconds * 60 + part;
+  }
+  if (ok && seconds < 1e9) {
+    *time = seconds * GST_SECOND + 0.5;
+    return TRUE;
+  }
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+      "%s is a time such as 90, 1:30 or 0:01:30.5, not \"%s\"", option, text);
   return FALSE;
 }
 
 static gboolean
-has_suffix (const char *path, const char *suffix)
+parse_window (Arguments * arguments, GError ** error)
 {
-  gsize n = strlen (path), m = strlen (suffix);
+  JobOptions *job = &arguments->job;
+  GstClockTime duration;
 
-  return n > m && g_ascii_strcasecmp (path + n - m, suffix) == 0;
-}
-
-/* The path without what follows the last dot of its last part. */
-static char *
-dup_stem (const char *path)
-{
-  const char *slash = strrchr (path, '/');
-  const char *dot = strrchr (path, '.');
-
-  if (!dot || dot == path || (slash && dot <= slash + 1))
-    return g_strdup (path);
-  return g_strndup (path, dot - path);
-}
-
-static gboolean
-choose_names (Paths * paths, const char *out, GError ** error)
-{
-  g_autofree char *stem = dup_stem (paths->in);
-  g_autofree char *out_stem = NULL;
-
-  if (out)
-    paths->out = g_strdup (out);
-  else
-    paths->out = g_strconcat (stem, "-x4",
-        has_suffix (paths->in, ".mp4") || has_suffix (paths->in, ".m4v")
-        ? ".mp4" : ".mkv", NULL);
-
-  if (has_suffix (paths->out, ".mkv")) {
-    paths->container = CONTAINER_MATROSKA;
-  } else if (has_suffix (paths->out, ".mp4")) {
-    paths->container = CONTAINER_MP4;
-  } else {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_FILENAME,
-        "the result's name must end in .mkv or .mp4, not \"%s\"", paths->out);
+  job->stop = GST_CLOCK_TIME_NONE;
+  if (arguments->start
+      && !parse_time (arguments->start, "--start", &job->start, error))
     return FALSE;
-  }
-  out_stem = dup_stem (paths->out);
-  paths->picture = g_strconcat (out_stem, "-before-after.png", NULL);
-  return TRUE;
-}
-
-static gboolean
-check_files (const Paths * paths, GError ** error)
-{
-  GStatBuf in, out;
-  int fd;
-
-  fd = g_open (paths->in, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-  if (fd < 0)
-    return set_errno_error (error, "cannot open", paths->in);
-  close (fd);
-  if (g_stat (paths->in, &in) < 0)
-    return set_errno_error (error, "cannot look at", paths->in);
-  if (!S_ISREG (in.st_mode)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-        "\"%s\" is not a file", paths->in);
-    return FALSE;
-  }
-  if (g_stat (paths->out, &out) < 0)
+  if (!arguments->duration)
     return TRUE;
-  if (!S_ISREG (out.st_mode)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-        "\"%s\" is there already and is not a file", paths->out);
+  if (!parse_time (arguments->duration, "--duration", &duration, error))
     return FALSE;
-  }
-  if (in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-        "\"%s\" cannot be the input and the result at once", paths->in);
-    return FALSE;
-  }
-  return TRUE;
-}
-
-static gboolean
-make_part (Paths * paths, GError ** error)
-{
-  g_autofree char *dir = g_path_get_dirname (paths->out);
-  g_autofree char *name = g_path_get_basename (paths->out);
-  g_autofree char *hidden = g_strdup_printf (".%s.XXXXXX", name);
-  char *part = g_build_filename (dir, hidden, NULL);
-  int fd = g_mkstemp_full (part, O_RDWR | O_CLOEXEC, 0666);
-
-  if (fd < 0) {
-    set_errno_error (error, "cannot write in the folder", dir);
-    g_free (part);
-    return FALSE;
-  }
-  close (fd);
-  paths->part = part;
-  return TRUE;
-}
-
-/* Makes sure that the data is on the disk before it takes its name. */
-static gboolean
-settle (const Paths * paths, GError ** error)
-{
-  int fd = g_open (paths->part, O_RDWR | O_CLOEXEC, 0);
-  gboolean ok = fd >= 0 && fsync (fd) == 0;
-
-  if (fd >= 0 && close (fd) < 0)
-    ok = FALSE;
-  if (ok && g_rename (paths->part, paths->out) == 0)
+  job->stop = job->start + duration;
+  if (duration > 0)
     return TRUE;
-  set_errno_error (error, "cannot write", paths->out);
-  g_unlink (paths->picture);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+      "--duration 0 leaves nothing to restore");
+  return FALSE;
+}
+
+static gboolean
+parse (Arguments * arguments, int argc, char **argv, GError ** error)
+{
+  const GOptionEntry entries[] = {
+    {"encoder", 0, 0, G_OPTION_ARG_STRING, &arguments->job.encoder, NULL, NULL},
+    {"start", 0, 0, G_OPTION_ARG_STRING, &arguments->start, NULL, NULL},
+    {"duration", 0, 0, G_OPTION_ARG_STRING, &arguments->duration, NULL, NULL},
+    {"resume", 0, 0, G_OPTION_ARG_NONE, &arguments->job.resume, NULL, NULL},
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->paths,
+        NULL, NULL},
+    G_OPTION_ENTRY_NULL
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  guint n;
+
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, error))
+    return FALSE;
+  n = arguments->paths ? g_strv_length (arguments->paths) : 0;
+  if (n >= 1 && n <= 2)
+    return parse_window (arguments, error);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+      "usage: upscale [OPTION...] IN [OUT]");
   return FALSE;
 }
 
 static void
-paths_clear (Paths * paths)
+arguments_clear (Arguments * arguments)
 {
-  if (paths->part)
-    g_unlink (paths->part);     /* gone already where all went well */
-  g_free (paths->part);
-  g_free (paths->out);
-  g_free (paths->picture);
+  g_free (arguments->job.encoder);
+  g_free (arguments->start);
+  g_free (arguments->duration);
+  g_strfreev (arguments->paths);
+  g_object_unref (arguments->job.cancellable);
 }
 
 /* --- Running ------------------------------------------------------------- */
@@ -163,89 +110,64 @@ paths_clear (Paths * paths)
 static int caught_signal;
 
 static gboolean
-on_signal (Transcode * transcode, int number)
+on_signal (GCancellable * cancellable, int number)
 {
   caught_signal = number;
-  transcode_cancel (transcode);
+  g_cancellable_reset (cancellable);    /* a second time is told again */
+  g_cancellable_cancel (cancellable);
   return G_SOURCE_CONTINUE;
 }
 
 static gboolean
-on_int (gpointer transcode)
+on_int (gpointer cancellable)
 {
-  return on_signal (transcode, SIGINT);
+  return on_signal (cancellable, SIGINT);
 }
 
 static gboolean
-on_term (gpointer transcode)
+on_term (gpointer cancellable)
 {
-  return on_signal (transcode, SIGTERM);
+  return on_signal (cancellable, SIGTERM);
 }
 
 static gboolean
-on_hup (gpointer transcode)
+on_hup (gpointer cancellable)
 {
-  return on_signal (transcode, SIGHUP);
+  return on_signal (cancellable, SIGHUP);
 }
 
 static gboolean
-restore (const Paths * paths, GError ** error)
+upscale (const Arguments * arguments, GError ** error)
 {
-  TranscodeParams params = { paths->in, paths->part, paths->container };
-  Transcode *transcode = transcode_new (&params, error);
-  TranscodeResult result;
-  gboolean ok;
+  const char *in = arguments->paths[0], *out = arguments->paths[1];
 
-  if (!transcode)
-    return FALSE;
-  g_unix_signal_add (SIGINT, on_int, transcode);
-  g_unix_signal_add (SIGTERM, on_term, transcode);
-  g_unix_signal_add (SIGHUP, on_hup, transcode);
-
-  ok = transcode_run (transcode, &result, error)
-      && picture_write (transcode_get_picture (transcode), paths->picture,
-      error)
-      && settle (paths, error);
-  if (ok)
-    printf ("%s: %d x %d, %u frames in %.1f s (%.1f frames/s)\n"
-        "%s: plain bicubic | restored\n", paths->out, result.width,
-        result.height, result.n_frames, result.seconds,
-        result.n_frames / MAX (result.seconds, 0.001), paths->picture);
-  transcode_free (transcode);
-  return ok;
-}
-
-static gboolean
-upscale (const char *in, const char *out, GError ** error)
-{
-  Paths paths = {.in = in };
-  gboolean ok;
-
-  ok = choose_names (&paths, out, error)
-      && check_files (&paths, error)
-      && make_part (&paths, error)
-      && restore (&paths, error);
-  paths_clear (&paths);
-  return ok;
+  g_unix_signal_add (SIGINT, on_int, arguments->job.cancellable);
+  g_unix_signal_add (SIGTERM, on_term, arguments->job.cancellable);
+  g_unix_signal_add (SIGHUP, on_hup, arguments->job.cancellable);
+  if (g_file_test (in, G_FILE_TEST_IS_DIR))
+    return folder_run (in, out, &arguments->job, error);
+  return job_run (in, out, &arguments->job, error);
 }
 
 int
 main (int argc, char **argv)
 {
+  Arguments arguments = {.job = {.cancellable = g_cancellable_new ()} };
   g_autoptr (GError) error = NULL;
+  int status = 0;
 
-  if (argc < 2 || argc > 3) {
-    fprintf (stderr, "usage: upscale [IN [OUT]]\n");
-    return 2;
-  }
   /* A write past a limit is to fail, not to kill. */
   signal (SIGXFSZ, SIG_IGN);
   signal (SIGPIPE, SIG_IGN);
   gst_init (NULL, NULL);
   gst_pb_utils_init ();
 
-  if (upscale (argv[1], argc > 2 ? argv[2] : NULL, &error))
-    return 0;
-  fprintf (stderr, "upscale: %s\n", error->message);
-  return caught_signal ? 128 + caught_signal : 1;
+  if (!parse (&arguments, argc, argv, &error))
+    status = 2;
+  else if (!upscale (&arguments, &error))
+    status = caught_signal ? 128 + caught_signal : 1;
+  if (error)
+    fprintf (stderr, "upscale: %s\n", error->message);
+  arguments_clear (&arguments);
+  return status;
 }

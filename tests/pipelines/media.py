@@ -34,9 +34,9 @@ def stream(path, kind):
 
 
 def packet_times(path, kind="v"):
-    """Presentation times in seconds, in order."""
+    """Presentation times in seconds, in order; AVI has only the others."""
     packets = probe(path, "-show_packets", "-select_streams", kind)["packets"]
-    return sorted(float(p["pts_time"]) for p in packets)
+    return sorted(float(p.get("pts_time") or p["dts_time"]) for p in packets)
 
 
 def audio_packets(path):

@@ -1,0 +1,145 @@
+/* Restored and encoded video in files of its own, see parts.h.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "parts.h"
+
+#include <gio/gio.h>
+
+/* --- Looking through ----------------------------------------------------- */
+
+typedef struct
+{
+  GstClockTime time;
+  gboolean is_key;
+} Frame;
+
+static void
+on_handoff (GstElement * sink, GstBuffer * buffer, GstPad * pad,
+    GArray * frames)
+{
+  GstEvent *event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
+  Frame frame = { 0, !GST_BUFFER_FLAG_IS_SET (buffer,
+        GST_BUFFER_FLAG_DELTA_UNIT) };
+  const GstSegment *segment;
+
+  if (!event)
+    return;
+  gst_event_parse_segment (event, &segment);
+  frame.time = gst_segment_to_running_time (segment, GST_FORMAT_TIME,
+      GST_BUFFER_PTS (buffer));
+  gst_event_unref (event);
+  g_array_append_val (frames, frame);
+}
+
+/* What can be read of a file, in the order in which it was encoded. */
+static GArray *
+read_frames (const char *path)
+{
+  GArray *frames = g_array_new (FALSE, FALSE, sizeof (Frame));
+  GstElement *pipeline = gst_parse_launch ("filesrc name=in ! gdpdepay"
+      " ! fakesink name=out sync=false signal-handoffs=true", NULL);
+  GstElement *in = gst_bin_get_by_name (GST_BIN (pipeline), "in");
+  GstElement *out = gst_bin_get_by_name (GST_BIN (pipeline), "out");
+  GstBus *bus = gst_element_get_bus (pipeline);
+
+  g_object_set (in, "location", path, NULL);
+  g_signal_connect (out, "handoff", G_CALLBACK (on_handoff), frames);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  gst_clear_message (&(GstMessage *) { gst_bus_timed_pop_filtered (bus,
+          GST_CLOCK_TIME_NONE, GST_MESSAGE_EOS | GST_MESSAGE_ERROR) });
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (bus);
+  gst_object_unref (in);
+  gst_object_unref (out);
+  gst_object_unref (pipeline);
+  return frames;
+}
+
+/* The latest time among the first n. */
+static GstClockTime
+latest (const GArray * frames, guint n)
+{
+  GstClockTime time = 0;
+
+  for (guint i = 0; i < n; i++)
+    time = MAX (time, g_array_index (frames, Frame, i).time);
+  return time;
+}
+
+void
+part_scan (Part * part, gboolean is_whole, GstClockTime * end)
+{
+  g_autoptr (GArray) frames = read_frames (part->path);
+  const Frame *frame = (const Frame *) frames->data;
+  guint n = frames->len;
+
+  if (!is_whole) {
+    while (n > 0 && !(frame[n - 1].is_key
+            && latest (frames, n - 1) < frame[n - 1].time))
+      n--;
+    n = n > 0 ? n - 1 : 0;
+  }
+  part->n_kept = n;
+  if (n > 0)
+    *end = GST_CLOCK_TIME_IS_VALID (*end)
+        ? MAX (*end, latest (frames, n)) : latest (frames, n);
+}
+
+/* --- Joining ------------------------------------------------------------- */
+
+/* Lets so many buffers pass. */
+static GstPadProbeReturn
+count_down (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  guint *n_left = user_data;
+
+  if (*n_left == 0)
+    return GST_PAD_PROBE_DROP;
+  --*n_left;
+  return GST_PAD_PROBE_OK;
+}
+
+static gboolean
+add_part (GstBin * bin, GstElement * concat, const Part * part,
+    GError ** error)
+{
+  GstElement *in = gst_element_factory_make ("filesrc", NULL);
+  GstElement *depay = gst_element_factory_make ("gdpdepay", NULL);
+  guint *n_left = g_new (guint, 1);
+  GstPad *pad;
+
+  *n_left = part->n_kept;
+  g_object_set (in, "location", part->path, NULL);
+  gst_bin_add_many (bin, in, depay, NULL);
+  pad = gst_element_get_static_pad (depay, "src");
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count_down, n_left,
+      g_free);
+  gst_object_unref (pad);
+  if (gst_element_link_many (in, depay, concat, NULL))
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+      "\"%s\" cannot be read back", part->path);
+  return FALSE;
+}
+
+GstElement *
+parts_new_source (GPtrArray * parts, GError ** error)
+{
+  GstElement *source = gst_parse_bin_from_description ("concat name=concat "
+      "adjust-base=false ! queue max-size-buffers=0 max-size-time=0", TRUE,
+      error);
+  GstElement *concat;
+  gboolean ok = TRUE;
+
+  if (!source)
+    return NULL;
+  concat = gst_bin_get_by_name (GST_BIN (source), "concat");
+  for (guint i = 0; ok && i < parts->len; i++)
+    ok = add_part (GST_BIN (source), concat, g_ptr_array_index (parts, i),
+        error);
+  gst_object_unref (concat);
+  if (!ok)
+    gst_clear_object (&source);
+  return source;
+}
