@@ -8,10 +8,11 @@
 #include <gio/gio.h>
 #include <stdio.h>
 
-/* What other programs look for in a camera, in the format that all of them
- * take. */
+/* In the format that all programs take. PipeWire's buffers come back with a size
+ * of 0: nobody but pipewiresink, which knows, may write into them (seen in
+ * 0.3.65). */
 #define VIRTUAL_CAMERA \
-  "videoconvert ! video/x-raw,format=I420 ! " LIVE_QUEUE \
+  "videoconvert ! video/x-raw,format=I420 ! identity drop-allocation=true" \
   " ! pipewiresink name=camera mode=provide sync=false async=false"
 
 typedef struct
