@@ -61,13 +61,9 @@ set_up_virtual_camera (Camera * self)
 static gboolean
 camera (Camera * self, int argc, char **argv, GError ** error)
 {
-  const char *sink = VIRTUAL_CAMERA;
-
-  if (!parse (self, argc, argv, error))
-    return FALSE;
-  if (!self->name && !self->live.out && !(sink = live_choose_window (error)))
-    return FALSE;
-  if (!live_build (&self->live, LIVE_QUEUE, sink, error))
+  if (!parse (self, argc, argv, error)
+      || !live_build (&self->live, LIVE_QUEUE,
+          self->name ? VIRTUAL_CAMERA : NULL, error))
     return FALSE;
   if (self->name)
     set_up_virtual_camera (self);

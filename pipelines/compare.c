@@ -201,11 +201,8 @@ parse (Compare * self, int argc, char **argv, GError ** error)
 static gboolean
 build (Compare * self, GError ** error)
 {
-  const char *sink = "fakesink name=picture";
-
-  if (!self->png && !self->live.out && !(sink = live_choose_window (error)))
-    return FALSE;
-  if (!live_build (&self->live, SPLIT " ! " LIVE_QUEUE, sink, error))
+  if (!live_build (&self->live, SPLIT " ! " LIVE_QUEUE,
+          self->png ? "fakesink name=picture" : NULL, error))
     return FALSE;
   self->figures = gst_bin_get_by_name (GST_BIN (self->live.pipeline),
       "figures");

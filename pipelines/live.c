@@ -15,8 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A source that gives no frame for so long has failed. */
-#define MAX_SILENT_S 10
+/* A source that gives no frame for so long has failed: before the first one, as
+ * rtspsrc tries UDP for 5 s, and after. */
+#define MAX_START_S 10
+#define MAX_PAUSE_S 5
 
 /* What is on its way when Ctrl-C is pressed has so long to be written. */
 #define MAX_FINISH_S 30
@@ -31,6 +33,41 @@
 
 /* --- Errors -------------------------------------------------------------- */
 
+/* Waits for the frames that are being restored, so not in the main loop. */
+static void
+send_eos (GstElement * restore, gpointer user_data)
+{
+  GstPad *sink = gst_element_get_static_pad (restore, "sink");
+
+  gst_pad_send_event (sink, gst_event_new_eos ());
+  gst_object_unref (sink);
+}
+
+static gboolean
+on_unfinished (gpointer user_data)
+{
+  Live *self = user_data;
+
+  if (!self->error)
+    self->error = g_error_new (G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+        "\"%s\" could not be finished", self->out);
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Ends the stream, so that the file is whole. */
+static void
+finish (Live * self)
+{
+  if (self->finishing)
+    return;
+  self->finishing = TRUE;
+  gst_element_call_async (self->restore, send_eos, NULL, NULL);
+  g_timeout_add_seconds (MAX_FINISH_S, on_unfinished, self);
+}
+
+/* The first failure counts. After G_IO_ERROR_CONNECTION_CLOSED, of the source, a
+ * recording is finished. */
 static void
 fail (Live * self, int code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
@@ -44,7 +81,11 @@ fail (Live * self, int code, const char *format, ...)
     self->error = g_error_new_valist (G_IO_ERROR, code, format, args);
     va_end (args);
   }
-  g_main_loop_quit (self->loop);
+  if (code == G_IO_ERROR_CONNECTION_CLOSED && self->out
+      && g_atomic_int_get (&self->n_frames) > 0)
+    finish (self);
+  else
+    g_main_loop_quit (self->loop);
 }
 
 static const char *
@@ -93,13 +134,16 @@ fail_from_message (Live * self, GstMessage * message)
   else if (g_str_equal (GST_OBJECT_NAME (from), "out"))
     fail (self, G_IO_ERROR_FAILED, "\"%s\" cannot be written: %s; make room,"
         " or write elsewhere", self->out, error->message);
+  else if (GST_OBJECT_FLAG_IS_SET (from, GST_ELEMENT_FLAG_SINK))
+    fail (self, G_IO_ERROR_FAILED, "what is restored goes nowhere: %s; see that"
+        " the display, or PipeWire, runs", error->message);
   else if (from == GST_OBJECT (self->restore))
     fail (self, G_IO_ERROR_FAILED, "dloral: %s", error->message);
   else if (g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED))
-    fail (self, G_IO_ERROR_FAILED, "no video comes from \"%s\": %s",
+    fail (self, G_IO_ERROR_CONNECTION_CLOSED, "no video comes from \"%s\": %s",
         self->text, source_get_advice (self->text));
   else
-    fail (self, G_IO_ERROR_FAILED, "\"%s\": %s; %s", self->text,
+    fail (self, G_IO_ERROR_CONNECTION_CLOSED, "\"%s\": %s; %s", self->text,
         error->message, get_advice (self, error));
 }
 
@@ -187,8 +231,8 @@ opens (const char *factory)
 
 /* autovideosink would rather show nothing than fail. Best first; the last does
  * not tell of mouse and keys. */
-const char *
-live_choose_window (GError ** error)
+static const char *
+choose_window (GError ** error)
 {
   const char *display = g_getenv ("DISPLAY");
   const char *wayland = g_getenv ("WAYLAND_DISPLAY");
@@ -280,10 +324,39 @@ on_source_setup (GstElement * decode, GstElement * source, gpointer user_data)
     g_object_set (source, "latency", RTSP_LATENCY_MS, NULL);
 }
 
+/* Frames that come before the clock runs are of no time. */
+static GstPadProbeReturn
+stamp (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Live *self = user_data;
+  GstBuffer *buffer;
+
+  if (!g_atomic_int_get (&self->is_started))
+    return GST_PAD_PROBE_DROP;
+  buffer = gst_buffer_make_writable (GST_PAD_PROBE_INFO_BUFFER (info));
+  GST_PAD_PROBE_INFO_DATA (info) = buffer;
+  GST_BUFFER_PTS (buffer) =
+      gst_element_get_current_running_time (self->pipeline);
+  GST_BUFFER_DTS (buffer) = GST_CLOCK_TIME_NONE;
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+set_up_stamps (Live * self, GstElement * source)
+{
+  GstPad *pad = gst_element_get_static_pad (source, "src");
+
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, stamp, self, NULL);
+  gst_object_unref (pad);
+}
+
 static void
 set_up_source (Live * self)
 {
   GstElement *source = gst_bin_get_by_name (GST_BIN (self->pipeline), "source");
+
+  if (self->source.stamp)
+    set_up_stamps (self, source);
 
   if (self->source.property)
     g_object_set (source, self->source.property, self->source.value, NULL);
@@ -307,9 +380,13 @@ live_build (Live * self, const char *filter, const char *sink, GError ** error)
 {
   g_autofree char *launch = NULL;
 
-  if (self->out && !(sink = describe_writer (self->out, error)))
-    return FALSE;
   if (!source_init (&self->source, self->text, self->size, error))
+    return FALSE;
+  if (self->out)
+    sink = describe_writer (self->out, error);
+  else if (!sink)
+    sink = choose_window (error);
+  if (!sink)
     return FALSE;
   launch = g_strdup_printf ("%s ! dloral name=restore ! %s ! %s",
       self->source.launch, filter, sink);
@@ -346,26 +423,6 @@ live_clear (Live * self)
 
 /* --- Running ------------------------------------------------------------- */
 
-/* Waits for the frames that are being restored, so not in the main loop. */
-static void
-send_eos (GstElement * restore, gpointer user_data)
-{
-  GstPad *sink = gst_element_get_static_pad (restore, "sink");
-
-  gst_pad_send_event (sink, gst_event_new_eos ());
-  gst_object_unref (sink);
-}
-
-static gboolean
-on_unfinished (gpointer user_data)
-{
-  Live *self = user_data;
-
-  fail (self, G_IO_ERROR_TIMED_OUT,
-      "\"%s\": what was under way could not be finished", self->text);
-  return G_SOURCE_CONTINUE;
-}
-
 /* The second time all is left as it is. */
 static gboolean
 on_signal (Live * self, int number)
@@ -377,10 +434,8 @@ on_signal (Live * self, int number)
     live_quit (self);
   else if (again || g_atomic_int_get (&self->n_frames) == 0)
     fail (self, G_IO_ERROR_CANCELLED, "interrupted");
-  else {
-    gst_element_call_async (self->restore, send_eos, NULL, NULL);
-    g_timeout_add_seconds (MAX_FINISH_S, on_unfinished, self);
-  }
+  else
+    finish (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -417,7 +472,7 @@ on_preroll (Live * self)
 static void
 on_eos (Live * self)
 {
-  if (!self->repeat || !gst_element_seek_simple (self->pipeline,
+  if (self->finishing || !self->repeat || !gst_element_seek_simple (self->pipeline,
           GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, 0))
     live_quit (self);
 }
@@ -441,7 +496,6 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
       gst_bin_recalculate_latency (GST_BIN (self->pipeline));
       break;
     case GST_MESSAGE_APPLICATION:
-      self->done = TRUE;
       g_main_loop_quit (self->loop);
       break;
     case GST_MESSAGE_ELEMENT:
@@ -459,13 +513,13 @@ on_tick (gpointer user_data)
 {
   Live *self = user_data;
   int n = g_atomic_int_get (&self->n_frames);
+  guint limit = n > 0 ? MAX_PAUSE_S : MAX_START_S;
 
-  if (n != self->n_seen || (n > 0 && !g_atomic_int_get (&self->is_live)))
+  if (self->finishing || n != self->n_seen || (n > 0 && !g_atomic_int_get (&self->is_live)))
     self->n_silent_ticks = 0;
-  else if (++self->n_silent_ticks > MAX_SILENT_S)
-    fail (self, G_IO_ERROR_TIMED_OUT, "\"%s\" %s for %d seconds: %s",
-        self->text, n > 0 ? "has given no picture" : "gave no picture",
-        MAX_SILENT_S, source_get_advice (self->text));
+  else if (++self->n_silent_ticks > limit)
+    fail (self, G_IO_ERROR_CONNECTION_CLOSED, "\"%s\" gave no%s picture for %u seconds: %s",
+        self->text, n > 0 ? " further" : "", limit, source_get_advice (self->text));
   self->n_seen = n;
   return G_SOURCE_CONTINUE;
 }
@@ -479,9 +533,30 @@ live_quit (Live * self)
       gst_message_new_application (GST_OBJECT (self->pipeline), done));
 }
 
+/* pipewiresrc waits half a minute for a camera: not in the main loop. */
+static void
+start (GstElement * pipeline, gpointer user_data)
+{
+  Live *self = user_data;
+
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  g_atomic_int_set (&self->is_started, TRUE);
+}
+
+/* What hangs in its start would hang here, too; the process ends anyway. */
+static void
+stop (Live * self)
+{
+  if (g_atomic_int_get (&self->is_started))
+    gst_element_set_state (self->pipeline, GST_STATE_NULL);
+  else
+    gst_object_ref (self->pipeline);
+}
+
 gboolean
 live_run (Live * self, GError ** error)
 {
+  g_autoptr (GstClock) clock = gst_system_clock_obtain ();
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint sources[] = {
     gst_bus_add_watch (bus, on_message, self),
@@ -491,9 +566,11 @@ live_run (Live * self, GError ** error)
     g_unix_signal_add (SIGHUP, on_hup, self),
   };
 
-  gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
+  /* That of a camera would stop with it. */
+  gst_pipeline_use_clock (GST_PIPELINE (self->pipeline), clock);
+  gst_element_call_async (self->pipeline, start, self, NULL);
   g_main_loop_run (self->loop);
-  gst_element_set_state (self->pipeline, GST_STATE_NULL);
+  stop (self);
   for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
     g_source_remove (sources[i]);
   gst_object_unref (bus);

@@ -36,7 +36,8 @@ typedef struct
   GError *error;                /* the first one */
   char *missing;                /* description of a plugin that is not there */
   int signal;                   /* that ended the run; 0: none did */
-  gboolean done;                /* by live_quit () */
+  gboolean finishing;           /* the end of the stream is on its way */
+  int is_started;               /* the pipeline; atomic */
   int n_frames;                 /* that reached dloral; atomic */
   int n_seen;                   /* of those at the last tick */
   int is_live;                  /* the source does not wait; atomic */
@@ -51,11 +52,8 @@ void live_init (void);
 gboolean live_parse (Live * self, int *argc, char ***argv,
     const GOptionEntry * entries, GError ** error);
 
-/* A window, for gst-launch; NULL and `error` where none can be opened. */
-const char *live_choose_window (GError ** error);
-
 /* SOURCE ! dloral name=restore ! `filter` ! `sink`, or a file where --out asks
- * for one. */
+ * for one, or a window where `sink` is NULL. */
 gboolean live_build (Live * self, const char *filter, const char *sink,
     GError ** error);
 

@@ -38,8 +38,8 @@ static const Kind kinds[] = {
         "framerate=25/1", NULL, FALSE, "try again"},
   [KIND_LIBCAMERA] = {"libcamera", "libcamerasrc name=source", "camera-name",
         TRUE, "connect a camera (\"cam --list\" shows those that are there)"},
-  [KIND_PIPEWIRE] = {"pipewire", "pipewiresrc name=source always-copy=true"
-        " do-timestamp=true", "target-object", TRUE,
+  [KIND_PIPEWIRE] = {"pipewire", "pipewiresrc name=source always-copy=true",
+        "target-object", TRUE,
         "see that PipeWire runs and has a camera (\"pw-cli ls Node\" shows all"
         " that is there)"},
   [KIND_V4L2] = {"/dev/video", "v4l2src name=source", "device", TRUE,
@@ -85,6 +85,21 @@ check_device (const char *path, GError ** error)
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
       "there is no camera \"%s\": %s", path, kinds[KIND_V4L2].advice);
+  return FALSE;
+}
+
+static gboolean
+check_libcamera (GError ** error)
+{
+  GstElementFactory *factory = gst_element_factory_find ("libcamerasrc");
+
+  if (factory) {
+    gst_object_unref (factory);
+    return TRUE;
+  }
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+      "\"libcamera\" needs GStreamer's plugin for it: apt-get install"
+      " gstreamer1.0-libcamera");
   return FALSE;
 }
 
@@ -164,6 +179,8 @@ source_init (Source * self, const char *text, const char *size,
     return FALSE;
   if (kind == &kinds[KIND_V4L2] && !check_device (text, error))
     return FALSE;
+  if (kind == &kinds[KIND_LIBCAMERA] && !check_libcamera (error))
+    return FALSE;
   if (kind == &kinds[KIND_URI]) {
     self->value = make_uri (text, error);
     if (!self->value)
@@ -171,6 +188,7 @@ source_init (Source * self, const char *text, const char *size,
   } else {
     self->value = g_strdup (rest);
   }
+  self->stamp = kind == &kinds[KIND_PIPEWIRE];
   self->property = self->value ? kind->property : NULL;
   self->launch = describe (kind, width, height);
   return TRUE;

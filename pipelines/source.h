@@ -15,6 +15,7 @@ typedef struct
                                    element is called "source" */
   const char *property;         /* of "source", to be set to `value`; or NULL */
   char *value;
+  gboolean stamp;               /* its frames have no time of their own */
 } Source;
 
 /* `text`: a file, a URI, a V4L2 device, libcamera[:NAME], pipewire[:NAME] or

@@ -129,6 +129,7 @@ navigate (SplitView * self, GstEvent * event)
   GstNavigationEventType type = gst_navigation_event_get_type (event);
   double x, y, dy = 0;
   const char *key;
+  gboolean was_dragging = self->dragging;
   int button;
 
   if (gst_navigation_event_get_coordinates (event, &x, &y))
@@ -145,7 +146,8 @@ navigate (SplitView * self, GstEvent * event)
       && gst_navigation_event_parse_mouse_scroll_event (event, &x, &y, NULL,
           &dy) && dy != 0)
     zoom_by (self, dy > 0 ? ZOOM_STEP : 1 / ZOOM_STEP);
-  if (self->dragging)
+  /* Moves may be left out between a press and the release. */
+  if (self->dragging || was_dragging)
     self->view.divider = self->pointer_x;
   settle_view (&self->view);
 }
