@@ -31,15 +31,13 @@ typedef struct
 enum
 { KIND_TEST, KIND_LIBCAMERA, KIND_PIPEWIRE, KIND_V4L2, KIND_URI };
 
-/* A PipeWire buffer that is kept would be missing at its owner: copy. */
 static const Kind kinds[] = {
   [KIND_TEST] = {"test", "videotestsrc name=source is-live=true pattern=smpte"
         " horizontal-speed=2 ! video/x-raw,format=I420,width=320,height=180,"
         "framerate=25/1", NULL, FALSE, "try again"},
   [KIND_LIBCAMERA] = {"libcamera", "libcamerasrc name=source", "camera-name",
         TRUE, "connect a camera (\"cam --list\" shows those that are there)"},
-  [KIND_PIPEWIRE] = {"pipewire", "pipewiresrc name=source always-copy=true",
-        "target-object", TRUE,
+  [KIND_PIPEWIRE] = {"pipewire", "pipewiresrc name=source", "target-object", TRUE,
         "see that PipeWire runs and has a camera (\"pw-cli ls Node\" shows all"
         " that is there)"},
   [KIND_V4L2] = {"/dev/video", "v4l2src name=source", "device", TRUE,
