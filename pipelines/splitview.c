@@ -18,12 +18,11 @@
 /* More than dloral can have in flight; a stuck one must not fill the memory. */
 #define MAX_WAITING 64
 
-/* One half's way from a frame to the canvas; made anew when `in` or `rect`, the
- * part that is shown, changes. */
+/* One half's way from a frame, or the part of it that is shown, to the canvas;
+ * made anew when `in` changes. */
 typedef struct
 {
   GstVideoInfo in;
-  GstVideoRectangle rect;
   GstVideoConverter *converter;
 } Half;
 
@@ -238,25 +237,52 @@ half_clear (Half * half)
 }
 
 static gboolean
-half_set (Half * half, const GstVideoInfo * in, const GstVideoRectangle * rect,
-    const GstVideoInfo * out)
+half_set (Half * half, const GstVideoInfo * in, const GstVideoInfo * out)
 {
-  GstStructure *options;
-
-  if (half->converter && gst_video_info_is_equal (&half->in, in)
-      && memcmp (&half->rect, rect, sizeof *rect) == 0)
+  if (half->converter && gst_video_info_is_equal (&half->in, in))
     return TRUE;
   half_clear (half);
   half->in = *in;
-  half->rect = *rect;
-  options = picture_bicubic ();
-  gst_structure_set (options,
-      GST_VIDEO_CONVERTER_OPT_SRC_X, G_TYPE_INT, rect->x,
-      GST_VIDEO_CONVERTER_OPT_SRC_Y, G_TYPE_INT, rect->y,
-      GST_VIDEO_CONVERTER_OPT_SRC_WIDTH, G_TYPE_INT, rect->w,
-      GST_VIDEO_CONVERTER_OPT_SRC_HEIGHT, G_TYPE_INT, rect->h, NULL);
-  half->converter = gst_video_converter_new (in, out, options);
+  half->converter = gst_video_converter_new (in, out, picture_bicubic ());
   return half->converter != NULL;
+}
+
+/* A frame that shows `rect` of `frame` in place. GStreamer's converter could cut
+ * out by itself, but forgets to enlarge where the whole frame is as large as
+ * what it draws to (1.22). */
+static GstVideoFrame
+cut_out (const GstVideoFrame * frame, const GstVideoRectangle * rect)
+{
+  const GstVideoFormatInfo *format = frame->info.finfo;
+  GstVideoFrame part = *frame;
+
+  for (guint i = 0; i < GST_VIDEO_FORMAT_INFO_N_COMPONENTS (format); i++) {
+    guint plane = GST_VIDEO_FORMAT_INFO_PLANE (format, i);
+
+    part.data[plane] = (guint8 *) frame->data[plane]
+        + (rect->y >> GST_VIDEO_FORMAT_INFO_H_SUB (format, i))
+        * GST_VIDEO_FRAME_PLANE_STRIDE (frame, plane)
+        + (rect->x >> GST_VIDEO_FORMAT_INFO_W_SUB (format, i))
+        * GST_VIDEO_FORMAT_INFO_PSTRIDE (format, i);
+  }
+  part.info.width = rect->w;
+  part.info.height = rect->h;
+  return part;
+}
+
+static gboolean
+half_draw (Half * half, const GstVideoFrame * frame,
+    const GstVideoRectangle * rect, GstVideoFrame * out)
+{
+  GstVideoFrame part = cut_out (frame, rect);
+
+  /* The converter wants equal rates. */
+  part.info.fps_n = out->info.fps_n;
+  part.info.fps_d = out->info.fps_d;
+  if (!half_set (half, &part.info, &out->info))
+    return FALSE;
+  gst_video_converter_frame (half->converter, &part, out);
+  return TRUE;
 }
 
 /* Left: the part `rect` of the frame before dloral. */
@@ -272,13 +298,8 @@ draw_before (SplitView * self, GstSample * sample, const View * view,
       || !gst_video_frame_map (&frame, &info, gst_sample_get_buffer (sample),
           GST_MAP_READ))
     return FALSE;
-  /* The converter wants equal rates. */
-  info.fps_n = out->info.fps_n;
-  info.fps_d = out->info.fps_d;
   *rect = get_part (view, info.width, info.height);
-  ok = half_set (&self->before, &info, rect, &out->info);
-  if (ok)
-    gst_video_converter_frame (self->before.converter, &frame, out);
+  ok = half_draw (&self->before, &frame, rect, out);
   gst_video_frame_unmap (&frame);
 
   /* The same part of the frame after it. */
@@ -315,14 +336,16 @@ draw_after (SplitView * self, GstVideoFrame * in,
 {
   GstVideoFrame canvas;
 
-  if (!half_set (&self->after, &in->info, rect, &out->info)
-      || !gst_video_frame_map (&canvas, &out->info, self->canvas,
+  gboolean ok;
+
+  if (!gst_video_frame_map (&canvas, &out->info, self->canvas,
           GST_MAP_READWRITE))
     return FALSE;
-  gst_video_converter_frame (self->after.converter, in, &canvas);
-  join (&canvas, out, divider);
+  ok = half_draw (&self->after, in, rect, &canvas);
+  if (ok)
+    join (&canvas, out, divider);
   gst_video_frame_unmap (&canvas);
-  return TRUE;
+  return ok;
 }
 
 static GstFlowReturn

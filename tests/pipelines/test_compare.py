@@ -111,6 +111,19 @@ class Pictures(Compare):
         self.assertLess(media.mean_difference(part(picture, RIGHT),
                                               part(right, RIGHT)), 2)
 
+    def test_zoom_420(self):
+        """Chroma of half the size: both halves show the same part."""
+        source = self.dir / "420.mkv"
+        media.ffmpeg("-i", self.source, "-pix_fmt", "yuv420p", "-c:v", "ffv1",
+                     source)
+        args = source, "--zoom", "2.5", "--center", "0.6,0.4"
+        pictures = []
+        for divider in (0, 1):
+            out = self.dir / f"{divider}.png"
+            self.run_well(*args, "--divider", divider, "--png", out)
+            pictures += [part(self.frames(out)[0], range(8, 248))]
+        self.assertLess(media.mean_difference(*pictures), 12)
+
     def test_divider(self):
         for divider, columns, frames in (("0", range(4, 250), self.restored),
                                          ("1", range(4, 250), self.bicubic)):
