@@ -6,10 +6,13 @@ through gst-launch, of the same frame; and a window that does as it is told.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -37,7 +40,7 @@ class Compare(program.ProgramTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.made = Path(program.tempfile.mkdtemp(prefix="compare-"))
+        cls.made = Path(tempfile.mkdtemp(prefix="compare-"))
         cls.addClassCleanup(shutil.rmtree, cls.made)
         cls.source = cls.made / "s.mkv"
         media.ffmpeg(
@@ -133,6 +136,29 @@ class Pictures(Compare):
                 picture, = self.frames(out)
                 self.assertLess(media.mean_difference(
                     part(picture, columns), part(frames()[0], columns)), 2)
+
+
+    def test_http(self):
+        folder = str(self.made)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=folder)
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        pictures = []
+        for source in (self.source,
+                       f"http://127.0.0.1:{server.server_port}/s.mkv"):
+            out = self.dir / f"{len(pictures)}.png"
+            self.run_well(source, "--png", out)
+            pictures += [part(self.frames(out)[0], range(WIDTH))]
+        self.assertEqual(*pictures)
 
 
 class Videos(Compare):
