@@ -144,7 +144,7 @@ set_up_view (Compare * self)
   GstPad *sink = gst_element_get_static_pad (self->live.restore, "sink");
 
   split_view_set (SPLIT_VIEW (split), &self->view);
-  split_view_watch (SPLIT_VIEW (split), sink);
+  split_view_watch (sink);
   gst_object_unref (sink);
   gst_object_unref (split);
 }

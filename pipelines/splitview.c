@@ -1,6 +1,6 @@
-/* An element with a split picture, see splitview.h. Frames are paired by their
- * timestamps, which dloral keeps: what it drops has no partner and is let go.
- * Only what is shown is enlarged.
+/* An element with a split picture, see splitview.h. A frame goes through dloral
+ * with what it was attached to it, so that the halves are always of the same one,
+ * whatever is dropped. Only what is shown is enlarged.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,8 +15,8 @@
 #define KEY_STEP 0.02
 #define ZOOM_STEP 1.25
 
-/* More than dloral can have in flight; a stuck one must not fill the memory. */
-#define MAX_WAITING 64
+/* Of no tags, so that every element hands it on. */
+#define BEFORE_META "DloralCompareBefore"
 
 /* One half's way from a frame, or the part of it that is shown, to the canvas;
  * made anew when `in` changes. */
@@ -33,7 +33,6 @@ struct _SplitView
   GstBuffer *canvas;            /* of the right half, in full */
 
   GMutex lock;                  /* guards what follows */
-  GQueue waiting;               /* GstSample, frames inside dloral */
   View view;
   gboolean dragging;
   double pointer_x, pointer_y;  /* in parts of the picture */
@@ -167,48 +166,54 @@ split_view_src_event (GstBaseTransform * trans, GstEvent * event)
 
 /* --- Pairs --------------------------------------------------------------- */
 
+/* dloral gets a copy that shares the frame's memory and carries the frame. */
 static GstPadProbeReturn
 before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
-  SplitView *self = user_data;
   GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
+  GstBuffer *copy = gst_buffer_copy (buffer);
   g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
+  GstSample *sample = gst_sample_new (buffer, caps, NULL, NULL);
+  GstCustomMeta *meta = gst_buffer_add_custom_meta (copy, BEFORE_META);
 
-  g_mutex_lock (&self->lock);
-  g_queue_push_tail (&self->waiting, gst_sample_new (buffer, caps, NULL,
-          NULL));
-  if (self->waiting.length > MAX_WAITING)
-    gst_sample_unref (g_queue_pop_head (&self->waiting));
-  g_mutex_unlock (&self->lock);
+  gst_structure_set (gst_custom_meta_get_structure (meta), "sample",
+      GST_TYPE_SAMPLE, sample, NULL);
+  gst_sample_unref (sample);
+  gst_buffer_unref (buffer);
+  GST_PAD_PROBE_INFO_DATA (info) = copy;
   return GST_PAD_PROBE_OK;
 }
 
 void
-split_view_watch (SplitView * self, GstPad * sink)
+split_view_watch (GstPad * sink)
 {
-  gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_BUFFER, before_restore,
-      gst_object_ref (self), gst_object_unref);
+  gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_BUFFER, before_restore, NULL,
+      NULL);
 }
 
-/* Those before it have been dropped. NULL if there is none. */
+/* NULL if there is none. */
 static GstSample *
-take_before (SplitView * self, GstClockTime pts)
+get_before (GstBuffer * buffer)
 {
+  GstCustomMeta *meta = gst_buffer_get_custom_meta (buffer, BEFORE_META);
   GstSample *sample = NULL;
-  GList *link;
 
-  g_mutex_lock (&self->lock);
-  for (link = self->waiting.head; link; link = link->next) {
-    if (GST_BUFFER_PTS (gst_sample_get_buffer (link->data)) == pts)
-      break;
-  }
-  while (link && !sample) {
-    if (self->waiting.head == link)
-      sample = gst_sample_ref (link->data);
-    gst_sample_unref (g_queue_pop_head (&self->waiting));
-  }
-  g_mutex_unlock (&self->lock);
+  if (meta)
+    gst_structure_get (gst_custom_meta_get_structure (meta), "sample",
+        GST_TYPE_SAMPLE, &sample, NULL);
   return sample;
+}
+
+/* It ends here. */
+static gboolean
+split_view_transform_meta (GstBaseTransform * trans, GstBuffer * out,
+    GstMeta * meta, GstBuffer * in)
+{
+  if (gst_meta_info_is_custom (meta->info)
+      && gst_custom_meta_has_name ((GstCustomMeta *) meta, BEFORE_META))
+    return FALSE;
+  return GST_BASE_TRANSFORM_CLASS (split_view_parent_class)->transform_meta
+      (trans, out, meta, in);
 }
 
 /* --- Drawing ------------------------------------------------------------- */
@@ -353,7 +358,7 @@ split_view_transform_frame (GstVideoFilter * filter, GstVideoFrame * in,
     GstVideoFrame * out)
 {
   SplitView *self = SPLIT_VIEW (filter);
-  GstSample *before = take_before (self, GST_BUFFER_PTS (in->buffer));
+  GstSample *before = get_before (in->buffer);
   GstVideoRectangle rect;
   gboolean ok;
   View view;
@@ -418,7 +423,6 @@ split_view_finalize (GObject * object)
   half_clear (&self->before);
   half_clear (&self->after);
   gst_clear_buffer (&self->canvas);
-  g_queue_clear_full (&self->waiting, (GDestroyNotify) gst_sample_unref);
   g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (split_view_parent_class)->finalize (object);
 }
@@ -436,6 +440,7 @@ split_view_class_init (SplitViewClass * klass)
       "Filter/Video", "Lays frames beside what they were", "gst-dloral");
   G_OBJECT_CLASS (klass)->finalize = split_view_finalize;
   trans_class->transform_caps = split_view_transform_caps;
+  trans_class->transform_meta = split_view_transform_meta;
   trans_class->src_event = split_view_src_event;
   filter_class->set_info = split_view_set_info;
   filter_class->transform_frame = split_view_transform_frame;
@@ -445,7 +450,6 @@ static void
 split_view_init (SplitView * self)
 {
   g_mutex_init (&self->lock);
-  g_queue_init (&self->waiting);
   self->view = (View) { 0.5, 1, 0.5, 0.5 };
   self->pointer_x = self->pointer_y = 0.5;
 }
@@ -453,6 +457,9 @@ split_view_init (SplitView * self)
 gboolean
 split_view_register (void)
 {
+  static const char *tags[] = { NULL };
+
+  gst_meta_register_custom (BEFORE_META, tags, NULL, NULL, NULL);
   return gst_element_register (NULL, "splitview", GST_RANK_NONE,
       TYPE_SPLIT_VIEW);
 }

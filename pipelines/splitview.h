@@ -28,7 +28,7 @@ gboolean split_view_register (void);
 
 void split_view_set (SplitView * self, const View * view);
 
-/* `sink`, where frames enter dloral, is listened to from now on. */
-void split_view_watch (SplitView * self, GstPad * sink);
+/* Frames that pass `sink`, dloral's, take along what they are. */
+void split_view_watch (GstPad * sink);
 
 G_END_DECLS

@@ -118,7 +118,7 @@ class Recording(Camera):
         out = self.dir / f"{name}.mp4"
         run = self.start(f"pipewire:{name}", "--out", out)
         program.wait_for(out.exists)
-        time.sleep(3)
+        time.sleep(2)
         return run, out
 
     def check_recording(self, out):

@@ -260,7 +260,7 @@ class Window(Compare):
     def test_mouse_and_keys(self):
         source = self.made / "edge.mkv"
         media.ffmpeg("-f", "lavfi", "-i", "color=black:size=64x48:rate=10:"
-                     "duration=0.5", "-vf", "drawbox=32:0:32:48:gray:fill",
+                     "duration=8", "-vf", "drawbox=32:0:32:48:gray:fill",
                      "-pix_fmt", "bgr0", "-c:v", "ffv1", source)
         run = self.start(source, env=self.env)
         self.expect_divider(127, 129)
