@@ -57,9 +57,8 @@ picture_offer_after (Picture * self, GstBuffer * buffer, GstCaps * caps)
 
 /* --- Drawing ------------------------------------------------------------- */
 
-/* Bicubic with a = -0.5, the resize that the restoration starts from. */
-static GstStructure *
-bicubic (void)
+GstStructure *
+picture_bicubic (void)
 {
   return gst_structure_new ("options",
       GST_VIDEO_CONVERTER_OPT_RESAMPLER_METHOD,
@@ -84,7 +83,8 @@ draw (GstSample * sample, GstVideoFrame * canvas)
   /* The converter wants equal rates; the canvas has none. */
   info.fps_n = canvas->info.fps_n;
   info.fps_d = canvas->info.fps_d;
-  converter = gst_video_converter_new (&info, &canvas->info, bicubic ());
+  converter = gst_video_converter_new (&info, &canvas->info,
+      picture_bicubic ());
   if (converter) {
     gst_video_converter_frame (converter, &frame, canvas);
     gst_video_converter_free (converter);
@@ -175,26 +175,32 @@ write_buffer (GstBuffer * buffer, const char *path, GError ** error)
 }
 
 gboolean
-picture_write (Picture * self, const char *path, GError ** error)
+picture_write_sample (GstSample * sample, const char *path, GError ** error)
 {
-  GstCaps *caps;
-  GstSample *drawn, *png;
+  GstCaps *caps = gst_caps_new_empty_simple ("image/png");
+  GstSample *png = gst_video_convert_sample (sample, caps, PNG_TIMEOUT, error);
   gboolean ok;
 
-  drawn = self->pair[1] ? compose (self->pair) : NULL;
+  gst_caps_unref (caps);
+  if (!png)
+    return FALSE;
+  ok = write_buffer (gst_sample_get_buffer (png), path, error);
+  gst_sample_unref (png);
+  return ok;
+}
+
+gboolean
+picture_write (Picture * self, const char *path, GError ** error)
+{
+  GstSample *drawn = self->pair[1] ? compose (self->pair) : NULL;
+  gboolean ok;
+
   if (!drawn) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
         "there is no frame to make \"%s\" of", path);
     return FALSE;
   }
-  caps = gst_caps_new_empty_simple ("image/png");
-  png = gst_video_convert_sample (drawn, caps, PNG_TIMEOUT, error);
-  gst_caps_unref (caps);
+  ok = picture_write_sample (drawn, path, error);
   gst_sample_unref (drawn);
-  if (!png)
-    return FALSE;
-
-  ok = write_buffer (gst_sample_get_buffer (png), path, error);
-  gst_sample_unref (png);
   return ok;
 }

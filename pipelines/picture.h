@@ -33,4 +33,12 @@ void picture_offer_after (Picture * self, GstBuffer * buffer, GstCaps * caps);
 /* Writes a PNG. Fails also when no frame passed. */
 gboolean picture_write (Picture * self, const char *path, GError ** error);
 
+/* Writes any frame as a PNG. */
+gboolean picture_write_sample (GstSample * sample, const char *path,
+    GError ** error);
+
+/* GstVideoConverter's options for bicubic with a = -0.5, the resize that the
+ * restoration starts from. */
+GstStructure *picture_bicubic (void);
+
 G_END_DECLS
