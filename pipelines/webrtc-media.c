@@ -14,16 +14,19 @@
 /* Compressed frames are never left out on their way in. Where decoded ones come
  * faster than they can be restored or coded, the older ones are dropped, so that
  * what is shown is never late. The second medium is what came, packed anew: the
- * page enlarges it. Needs: depay, decode, encode, pay, RTP, pay, RTP. */
+ * page enlarges it. What was lost is made up for by a key frame: asking for single
+ * packets again, the jitter buffer takes those of a slow sender for lost.
+ * What is called leave and enter closes the circle, which GStreamer
+ * does not allow to be linked. Needs: depay, decode, encode, pay, RTP, pay, RTP. */
 #define PIPELINE \
-  "webrtcbin name=rtc bundle-policy=max-bundle latency=60" \
-  " %s ! tee name=came ! %s" \
+  "webrtcbin name=rtc bundle-policy=max-bundle latency=200" \
+  " proxysink name=leave proxysrc name=enter ! %s ! tee name=came ! %s" \
   " ! queue leaky=downstream max-size-buffers=1 max-size-bytes=0" \
   " max-size-time=0 ! dloral name=restore overload=drop ! %s" \
   " ! %s ! %s ! rtc.sink_0 came. ! %s ! %s ! rtc.sink_1"
 
 #define RTP "application/x-rtp,media=video,clock-rate=90000,encoding-name=%s," \
-  "payload=%d"
+  "payload=%d,ssrc=(uint)%u"
 
 /* Of the video that goes out, at 30 frames/s. */
 #define BITS_PER_PIXEL 0.1
@@ -126,17 +129,6 @@ on_offer_taken (GstPromise * promise, gpointer user_data)
   gst_promise_unref (promise);
 }
 
-/* Lost packets are sent again, in both directions. */
-static void
-ask_for_retransmission (GstElement * rtc)
-{
-  g_autoptr (GArray) all = NULL;
-
-  g_signal_emit_by_name (rtc, "get-transceivers", &all);
-  for (guint i = 0; i < all->len; i++)
-    g_object_set (g_array_index (all, GObject *, i), "do-nack", TRUE, NULL);
-}
-
 /* Takes the SDP. */
 static void
 take_offer (WebrtcMedia * self, GstSDPMessage * sdp)
@@ -157,17 +149,17 @@ static void
 on_pad_added (GstElement * rtc, GstPad * pad, gpointer user_data)
 {
   WebrtcMedia *self = user_data;
-  GstElement *depay;
+  GstElement *leave;
   GstPad *sink;
 
   if (GST_PAD_DIRECTION (pad) != GST_PAD_SRC)
     return;
-  depay = gst_bin_get_by_name (GST_BIN (self->pipeline), "depay");
-  sink = gst_element_get_static_pad (depay, "sink");
+  leave = gst_bin_get_by_name (GST_BIN (self->pipeline), "leave");
+  sink = gst_element_get_static_pad (leave, "sink");
   if (gst_pad_link (pad, sink) != GST_PAD_LINK_OK)
     post_failure (rtc, "The video sent is not what was offered.");
   gst_object_unref (sink);
-  gst_object_unref (depay);
+  gst_object_unref (leave);
 }
 
 static gboolean
@@ -281,15 +273,28 @@ static GstElement *
 parse (const WebrtcOffer * offer, GError ** error)
 {
   const WebrtcCodec *codec = offer->codec;
+  /* The answer has to name them before the first packets exist. */
+  guint32 ssrc = g_random_int_range (1, G_MAXINT32);
   g_autofree char *rtp0 = g_strdup_printf (RTP, codec->encoding,
-      offer->payload[0]);
+      offer->payload[0], ssrc);
   g_autofree char *rtp1 = g_strdup_printf (RTP, codec->encoding,
-      offer->payload[1]);
+      offer->payload[1], ssrc + 1);
   g_autofree char *text = g_strdup_printf (PIPELINE, codec->depay,
       codec->decode, codec->encode, codec->pay, rtp0, codec->pay, rtp1);
 
   return gst_parse_launch_full (text, NULL, GST_PARSE_FLAG_FATAL_ERRORS,
       error);
+}
+
+static void
+close_circle (WebrtcMedia * self)
+{
+  GstElement *leave = gst_bin_get_by_name (GST_BIN (self->pipeline), "leave");
+  GstElement *enter = gst_bin_get_by_name (GST_BIN (self->pipeline), "enter");
+
+  g_object_set (enter, "proxysink", leave, NULL);
+  gst_object_unref (enter);
+  gst_object_unref (leave);
 }
 
 /* Media come and go where the page does: on loopback, unless told otherwise. */
@@ -313,6 +318,7 @@ set_up (WebrtcMedia * self, const WebrtcMediaParams * params)
   gst_object_unref (bus);
   self->rtc = gst_bin_get_by_name (GST_BIN (self->pipeline), "rtc");
   self->restore = gst_bin_get_by_name (GST_BIN (self->pipeline), "restore");
+  close_circle (self);
   if (params->model)
     g_object_set (self->restore, "model", params->model, NULL);
   if (params->stun)
@@ -321,7 +327,6 @@ set_up (WebrtcMedia * self, const WebrtcMediaParams * params)
     limit_address (self, params->address);
   watch_caps (self, "restore", before_restore);
   watch_caps (self, "encode", before_encode);
-  ask_for_retransmission (self->rtc);
   g_signal_connect (self->rtc, "on-ice-candidate", G_CALLBACK (on_candidate),
       NULL);
   g_signal_connect (self->rtc, "notify::connection-state",

@@ -15,7 +15,7 @@ static const WebrtcCodec codecs[] = {
   {
     .encoding = "VP8",
     .factories = { "rtpvp8depay", "vp8dec", "vp8enc", "rtpvp8pay" },
-    .depay = "rtpvp8depay name=depay request-keyframe=true wait-for-keyframe=true",
+    .depay = "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
     .decode = "vp8dec name=decode automatic-request-sync-points=true",
     .encode = "vp8enc name=encode deadline=1 cpu-used=8 end-usage=cbr lag-in-frames=0"
         " keyframe-max-dist=3000 threads=2",
@@ -26,7 +26,7 @@ static const WebrtcCodec codecs[] = {
   {
     .encoding = "H264",
     .factories = { "rtph264depay", "avdec_h264", "x264enc", "rtph264pay" },
-    .depay = "rtph264depay name=depay request-keyframe=true wait-for-keyframe=true"
+    .depay = "rtph264depay request-keyframe=true wait-for-keyframe=true"
         " ! video/x-h264,stream-format=byte-stream,alignment=au",
     .decode = "avdec_h264 name=decode automatic-request-sync-points=true thread-type=slice",
     .encode = "x264enc name=encode tune=zerolatency speed-preset=ultrafast key-int-max=3000"
@@ -38,7 +38,7 @@ static const WebrtcCodec codecs[] = {
   {
     .encoding = "H264",
     .factories = { "rtph264depay", "openh264dec", "openh264enc", "rtph264pay" },
-    .depay = "rtph264depay name=depay request-keyframe=true wait-for-keyframe=true"
+    .depay = "rtph264depay request-keyframe=true wait-for-keyframe=true"
         " ! video/x-h264,stream-format=byte-stream,alignment=au",
     .decode = "openh264dec name=decode automatic-request-sync-points=true",
     .encode = "openh264enc name=encode complexity=low rate-control=bitrate gop-size=3000"

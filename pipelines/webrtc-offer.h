@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* A codec, as descriptions of GStreamer elements: those named depay, decode and
+/* A codec, as descriptions of GStreamer elements: those named decode and
  * encode are among them. */
 typedef struct
 {
