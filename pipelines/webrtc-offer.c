@@ -100,12 +100,15 @@ suits (const GstStructure * format)
 {
   const char *encoding = gst_structure_get_string (format, "encoding-name");
   const char *mode = gst_structure_get_string (format, "packetization-mode");
-  const char *profile = gst_structure_get_string (format, "profile-level-id");
+  const char *level = gst_structure_get_string (format, "profile-level-id");
+  const char *profile = gst_structure_get_string (format, "profile");
 
   if (g_ascii_strcasecmp (encoding, "H264") != 0)
     return TRUE;
-  return g_strcmp0 (mode, "1") == 0 && profile
-      && g_str_has_prefix (profile, "42");
+  /* GStreamer names the profile where each side may have a level of its own. */
+  return g_strcmp0 (mode, "1") == 0
+      && ((level && g_str_has_prefix (level, "42"))
+      || (profile && g_str_has_suffix (profile, "baseline")));
 }
 
 /* The payload type of the first format of `media` that suits, and its codec;

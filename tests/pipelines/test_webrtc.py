@@ -259,6 +259,7 @@ class Browser(unittest.TestCase):
     def open(self, query="", camera="granted"):
         page = self.chromium.open(self.server.url + query, camera,
                                   KEEP_CONNECTION)
+        self.addCleanup(page.call, "Page.close")
         page.evaluate("document.getElementById('start').click()")
         return page
 
@@ -275,8 +276,8 @@ class Browser(unittest.TestCase):
                  == [4 * width, 4 * height])
         wait_for("the video sent", lambda: self.size(page, "sent")
                  == [width, height])
-        self.assertEqual(page.evaluate("document.getElementById('bicubic')"
-                                       ".width"), 4 * width)
+        wait_for("the bicubic picture", lambda: page.evaluate(
+            "document.getElementById('bicubic').width") == 4 * width)
         wait_for("frames", lambda: (page.number_of("fps-shown") or 0) > 0)
         self.assertEqual(page.text("codec-now"), codec)
         self.check_alike(page)
@@ -320,10 +321,11 @@ class Browser(unittest.TestCase):
         wait_for("the element to change", lambda: (page.text("detail-now"),
                  page.text("consistency-now")) == ("0.50", "1.75"))
 
-        # Another one is told, and may come when there is room.
+        # Another one is told.
         other = self.open("?size=160x90&codec=VP8")
         wait_for("a refusal", lambda: "All places are taken"
                  in other.text("status"))
+        page.call("Page.bringToFront")
         self.check_frames_advance(page)
 
         # As congestion control does.
