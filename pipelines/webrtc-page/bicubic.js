@@ -1,10 +1,10 @@
-/* Draws a video four times as large, bicubically with a = -0.5: what the element
- * makes of a frame that it does not restore.
+/* Draws a video enlarged, bicubically with a = -0.5: what the element makes of a
+ * frame that it does not restore. At a scale of 1 it is as it was: pictures that
+ * are to be compared go the same way, as browsers do not show the colours of a
+ * video and of what is drawn exactly alike.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-const SCALE = 4;
-
 const VERTEX = `
 attribute vec2 corner;
 varying vec2 place;
@@ -74,8 +74,9 @@ function prepare(gl) {
 
 export class Bicubic {
   /* Throws where there is no WebGL. */
-  constructor(canvas) {
+  constructor(canvas, scale) {
     this.canvas = canvas;
+    this.scale = scale;
     this.gl = canvas.getContext("webgl", { alpha: false, preserveDrawingBuffer: true });
     if (!this.gl)
       throw new Error("this browser has no WebGL");
@@ -83,8 +84,8 @@ export class Bicubic {
   }
 
   draw(video) {
-    const { gl, canvas } = this;
-    const width = SCALE * video.videoWidth, height = SCALE * video.videoHeight;
+    const { gl, canvas, scale } = this;
+    const width = scale * video.videoWidth, height = scale * video.videoHeight;
     if (canvas.width !== width || canvas.height !== height) {
       canvas.width = width;
       canvas.height = height;

@@ -7,8 +7,9 @@
  */
 const WIDTH = 24, HEIGHT = 16;
 const LONGEST = 2500;   // ms
+const WINDOW = 3000;    // ms: so long is looked at what is shown
 const STEP = 10;        // ms
-const LEAST_SHOWN = 8;  // frames
+const LEAST_SHOWN = 5;  // frames
 const CLEARLY = 0.6;    // of the usual difference
 
 function look(context, video) {
@@ -57,12 +58,12 @@ export class Delay {
   /* Times are those of performance.now (). */
   see(video, time) {
     this.seen.push({ time, gray: look(this.context, video) });
-    this.forget(this.seen, time - LONGEST - 1500);
+    this.forget(this.seen, time - LONGEST - 2 * WINDOW);
   }
 
   show(video, time) {
     this.shown.push({ time, gray: look(this.context, video) });
-    this.forget(this.shown, time - 1000);
+    this.forget(this.shown, time - WINDOW);
   }
 
   /* In ms, or null. */

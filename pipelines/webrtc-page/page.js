@@ -19,7 +19,7 @@ const element = (id) => document.getElementById(id);
 const rounded = (value, digits) => value === null ? "–" : value.toFixed(digits);
 
 let session = null;     // what runs now, or null
-let bicubic = null;
+let pictures = {};       // what is drawn of the videos "sent" and "restored"
 
 function say(text, kind = "note") {
   element("status").textContent = text;
@@ -120,10 +120,24 @@ class Session {
     } else if (message.type === "candidate") {
       await this.peer.addIceCandidate({ candidate: message.candidate, sdpMLineIndex: message.index });
     } else if (message.type === "stats") {
-      showStatistics(this, message);
+      await this.showStatistics(message);
     } else if (message.type === "end") {
       this.end(message.message);
     }
+  }
+
+  /* What the server says, once a second, and what the browser knows. */
+  async showStatistics(told) {
+    for (const name of ["consistency", "detail"])
+      element(`${name}-now`).textContent = told[name].toFixed(2);
+    let sent = 0;
+    for (const one of (await this.camera.sender.getStats()).values())
+      sent += one.type === "outbound-rtp" ? one.framesSent ?? 0 : 0;
+    const shown = element("restored").getVideoPlaybackQuality().totalVideoFrames;
+    const now = { ...told, sent, shown }, last = this.last;
+    this.last = now;
+    if (last && now.out > 0)
+      showFigures(now, last, this.delay.estimate());
   }
 
   /* Without a message: because it was asked for. */
@@ -143,32 +157,23 @@ class Session {
 
 /* --- Figures ----------------------------------------------------------------- */
 
-function showSize(id, width, height) {
-  element(id).textContent = width > 0 ? `${width} × ${height}` : "";
+function showSize(id, video) {
+  element(id).textContent = video.videoWidth > 0 ? `${video.videoWidth} × ${video.videoHeight}` : "";
 }
 
-function showStatistics(from, now) {
-  const shown = element("restored").getVideoPlaybackQuality().totalVideoFrames;
-  const last = from.last;
-  from.last = { ...now, shown };
-  for (const name of ["consistency", "detail"])
-    element(`${name}-now`).textContent = now[name].toFixed(2);
-  if (!last || now.out === 0)
-    return;
-
+function showFigures(now, last, delay) {
   const seconds = (now.time - last.time) / 1000;
-  const rate = (new_, old) => rounded(Math.max(0, new_ - old) / seconds, 1);
-  const sent = element("sent");
-  say(now.out > last.out ? "Live." : "Connected; no frame came back in the last second.");
-  element("fps-shown").textContent = rate(shown, last.shown);
-  element("fps-sent").textContent = rate(now.in, last.in);
-  element("fps-dropped").textContent = rate(now.dropped, last.dropped);
-  element("delay").textContent = rounded(from.delay.estimate(), 0);
+  const rate = (name) => rounded(Math.max(0, now[name] - last[name]) / seconds, 1);
+  say(now.out > last.out ? "Live." : "Connected. No frame came back in the last second: the server is busy.");
+  element("fps-sent").textContent = rate("sent");
+  element("fps-restored").textContent = rate("out");
+  element("fps-shown").textContent = rate("shown");
+  element("delay").textContent = rounded(delay, 0);
   element("latency").textContent = rounded(now.latency, 0);
   element("codec-now").textContent = now.codec === "H264" ? "H.264" : now.codec;
   element("device").textContent = now.device ? `${now.device}, ${now.precision}` : "–";
-  showSize("bicubic-size", sent.videoWidth, sent.videoHeight);
-  showSize("restored-size", element("restored").videoWidth, element("restored").videoHeight);
+  showSize("before-size", element("sent"));
+  showSize("after-size", element("restored"));
 }
 
 function showRunning(running) {
@@ -214,9 +219,10 @@ function watchFrames() {
   eachFrame(element("restored"), (_, time) => {
     const { videoWidth, videoHeight } = element("restored");
     document.body.style.setProperty("--shape", `${videoWidth} / ${videoHeight}`);
+    pictures.restored?.draw(element("restored"));
     session?.delay.show(element("restored"), time);
   });
-  eachFrame(element("sent"), () => bicubic?.draw(element("sent")));
+  eachFrame(element("sent"), () => pictures.sent?.draw(element("sent")));
 }
 
 function main() {
@@ -226,9 +232,9 @@ function main() {
   element("start").onclick = () => session ? session.end() : start();
   element("consistency").oninput = element("detail").oninput = sendSettings;
   try {
-    bicubic = new Bicubic(element("bicubic"));
+    pictures = { sent: new Bicubic(element("before"), 4), restored: new Bicubic(element("after"), 1) };
   } catch (error) {
-    say(`The bicubic picture will be missing: ${error.message}.`, "bad");
+    say(`No pictures can be shown: ${error.message}.`, "bad");
   }
   watchFrames();
 }
