@@ -348,6 +348,25 @@ class Browser(unittest.TestCase):
         self.check_frames_advance(page)
         self.stop(page)
 
+    def test_delay(self):
+        """Found again in pictures of something that moves, restored 400 ms
+        late and a little otherwise; not where nothing moves."""
+        page = self.chromium.open(self.server.url)
+        self.addCleanup(page.call, "Page.close")
+        found = page.evaluate("""import("/delay.js").then(({ Delay }) =>
+          [1, 0].map((speed) => {
+            const look = (time, noise) => Float32Array.from({ length: 384 },
+              (_, i) => 100 * Math.sin((i + speed * time / 20) ** 2 / 900)
+                + noise * ((i * 7919) % 13 - 6));
+            const delay = new Delay();
+            for (let time = 0; time < 8000; time += 33)
+              delay.seen.push({ time, gray: look(time, 0) });
+            for (let time = 5000; time < 8000; time += 120)
+              delay.shown.push({ time, gray: look(time - 400, 1) });
+            return delay.estimate(); }))""")
+        self.assertAlmostEqual(found[0], 400, delta=40)
+        self.assertIsNone(found[1])
+
     def test_camera_refused(self):
         page = self.open(camera="denied")
         wait_for("advice", lambda: "The camera was refused. Allow it"
