@@ -83,7 +83,7 @@ export class Delay {
     const least = sorted[0], usual = sorted[sorted.length >> 1];
     if (least > CLEARLY * usual)
       return null;
-    const enough = least + 0.15 * (usual - least);
+    const enough = least + 0.03 * (usual - least);
     let first = errors.findIndex((error) => error <= enough);
     while (first + 1 < errors.length && errors[first + 1] <= errors[first])
       first++;

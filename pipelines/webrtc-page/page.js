@@ -79,7 +79,7 @@ class Session {
     this.socket = new WebSocket(`${scheme}://${location.host}/signalling`);
     this.socket.onopen = () => this.do(() => this.offer());
     this.socket.onmessage = (event) => this.do(() => this.take(JSON.parse(event.data)));
-    this.socket.onclose = () => this.end("The connection to the server was lost. Is it still running?");
+    this.socket.onclose = () => this.do(() => this.end("The connection to the server was lost. Is it still running?"));
     this.peer.onicecandidate = ({ candidate }) => {
       if (candidate?.candidate)
         this.send({ type: "candidate", candidate: candidate.candidate, index: candidate.sdpMLineIndex });
