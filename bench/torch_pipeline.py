@@ -286,9 +286,9 @@ class Dloral(nn.Module):
         super().__init__()
         self.config = config
         self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
-        spynet = config.get("spynet", {}).get("channels", [32, 64, 32, 16])
+        spynet = {"channels": [32, 64, 32, 16], **config.get("spynet", {})}
         self.cfr = nn.ModuleDict({
-            "spynet": Spynet(spynet),
+            "spynet": Spynet(**spynet),
             "cross_attn_module": Retrieval(config["vae"]["latent_channels"],
                                            config["cfr"])})
         self.prompt_embeds = nn.Parameter(
