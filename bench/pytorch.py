@@ -22,15 +22,33 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "weights" / "train"))
+sys.path.insert(0, str(ROOT / "weights"))
 
 import torch                                            # noqa: E402
 import torch.nn.functional as F                         # noqa: E402
 from torch import nn                                    # noqa: E402
 
-import model as networks                                # noqa: E402
+from safetensors import safe_open                       # noqa: E402
+from train.small_net import Cfr, UNet, Vae              # noqa: E402
+from train.spynet import warp                           # noqa: E402
 
 WARM_UP = 6
+
+
+class Net(nn.Module):
+    """The small model of a file; its adapters, which would be merged and cost
+    nothing, are left out."""
+
+    def __init__(self, path):
+        super().__init__()
+        with safe_open(path, "pt") as file:
+            self.config = json.loads(file.metadata()["config"])
+            state = {name: file.get_tensor(name).float()
+                     for name in file.keys() if ".lora_" not in name}
+        self.vae, self.unet = Vae(self.config["vae"]), UNet(self.config["unet"])
+        self.cfr = Cfr(self.config)
+        self.load_state_dict(state)
+        self.requires_grad_(False)
 
 
 class LowRankRetrieval(nn.Module):
@@ -108,10 +126,11 @@ class Stream(nn.Module):
         hr = F.interpolate(lq.permute(2, 0, 1)[None], size=(4 * h, 4 * w),
                            mode="bicubic", antialias=True)
         x = hr.float() / 127.5 - 1
-        small = F.interpolate(x, scale_factor=1 / 8, mode="bicubic")
+        small = F.interpolate(x, scale_factor=1 / net.vae.patch,
+                              mode="bicubic")
         z = net.vae.encode(x.to(self.dtype)).float()
         flow = net.cfr.spynet(small, before_small)
-        aligned = networks.warp(before, flow, "zeros")
+        aligned = warp(before, flow, "zeros")
         fused = net.cfr.cross_attn_module(z, aligned)
         eps = net.unet(torch.cat([aligned, fused], 1).to(self.dtype), None)
         out = net.vae.decode((fused - eps.float()).to(self.dtype), x)
@@ -127,10 +146,10 @@ def make_frames(width, height, n):
         .to(torch.uint8).contiguous()
 
 
-def measure(step, frames, n):
+def measure(step, vae, frames, n):
     """Milliseconds of a frame, median; the last picture."""
-    h, w = (side // 2 for side in frames.shape[1:3])
-    small, z = torch.zeros(1, 3, h, w), torch.zeros(1, 16, h, w)
+    h, w = (4 * side // vae.patch for side in frames.shape[1:3])
+    small, z = torch.zeros(1, 3, h, w), torch.zeros(1, vae.latent, h, w)
     small, z = (x.to(memory_format=torch.channels_last) for x in (small, z))
     times = []
     for t in range(WARM_UP + n):
@@ -144,13 +163,11 @@ def make_settings(options):
     """name → step, every setting worth trying."""
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.precision]
     for retrieval in ("low-rank", "published"):
-        stream = Stream(networks.load(options.model).requires_grad_(False),
-                        dtype, retrieval).eval()
+        stream = Stream(Net(options.model), dtype, retrieval).eval()
         yield f"eager, {retrieval} retrieval", stream
         yield f"compiled, {retrieval} retrieval", torch.compile(stream)
     if options.precision == "bf16":
-        stream = Stream(networks.load(options.model).requires_grad_(False),
-                        torch.float32, "low-rank").eval()
+        stream = Stream(Net(options.model), torch.float32, "low-rank").eval()
 
         def autocast(*arguments):
             with torch.autocast("cpu", torch.bfloat16):
@@ -176,10 +193,10 @@ def main():
     torch._inductor.config.freezing = True
     width, height = map(int, options.size.split("x"))
     frames = make_frames(width, height, 16)
-    results, best = {}, None
+    results, best, vae = {}, None, Net(options.model).vae
     with torch.no_grad():
         for name, step in make_settings(options):
-            results[name], _ = measure(step, frames, options.frames)
+            results[name], _ = measure(step, vae, frames, options.frames)
             if results[name] == min(results.values()):
                 best = name, step
         print(json.dumps({
@@ -187,7 +204,7 @@ def main():
             "precision": options.precision, "best": best[0],
             "ms": results[best[0]], "settings": results}), flush=True)
         while options.wait and sys.stdin.readline():
-            ms, _ = measure(best[1], frames, options.frames)
+            ms, _ = measure(best[1], vae, frames, options.frames)
             print(json.dumps({"ms": ms}), flush=True)
 
 

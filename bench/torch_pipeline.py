@@ -26,14 +26,15 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "weights" / "train"))
+sys.path.insert(0, str(ROOT / "weights"))
 
 import torch                                            # noqa: E402
 import torch.nn.functional as F                         # noqa: E402
 from safetensors import safe_open                       # noqa: E402
 from torch import nn                                    # noqa: E402
 
-import model as networks                                # noqa: E402
+from train import small_net as networks                 # noqa: E402
+from train.spynet import Spynet, warp                   # noqa: E402
 
 TILE, OVERLAP = 96, 32          # latents, as published
 WARM_UP = 6
@@ -285,9 +286,9 @@ class Dloral(nn.Module):
         super().__init__()
         self.config = config
         self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
-        spynet = config.get("spynet", {}).get("channels", [32, 64, 32, 16])
+        spynet = {"channels": [32, 64, 32, 16], **config.get("spynet", {})}
         self.cfr = nn.ModuleDict({
-            "spynet": networks.SpyNet(spynet),
+            "spynet": Spynet(**spynet),
             "cross_attn_module": Retrieval(config["vae"]["latent_channels"],
                                            config["cfr"])})
         self.prompt_embeds = nn.Parameter(
@@ -373,7 +374,7 @@ class Pipeline(nn.Module):
         """Fused latent and eps of a frame or a tile."""
         net = self.net
         flow = net.cfr["spynet"](small, before_small)
-        aligned = networks.warp(before, flow, "zeros").to(self.dtype)
+        aligned = warp(before, flow, "zeros").to(self.dtype)
         fused = net.cfr["cross_attn_module"](z.to(self.dtype), aligned)
         embedding = self.embedding
         if embedding is None:
