@@ -221,7 +221,8 @@ class Window(Compare):
         ready, write = os.pipe()
         server = subprocess.Popen(
             ["Xvfb", "-displayfd", str(write), "-screen", "0", "256x192x24",
-             "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL)
+             "-nolisten", "tcp", "-noreset"], pass_fds=[write],
+            stderr=subprocess.DEVNULL)
         self.addCleanup(server.communicate)
         self.addCleanup(server.terminate)
         os.close(write)
