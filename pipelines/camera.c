@@ -12,13 +12,15 @@
  * of 0: nobody but pipewiresink, which knows, may write into them (seen in
  * 0.3.65). */
 #define VIRTUAL_CAMERA \
-  "videoconvert ! video/x-raw,format=I420 ! identity drop-allocation=true" \
+  "videoconvert ! video/x-raw,format=I420 ! identity name=last" \
+  " drop-allocation=true" \
   " ! pipewiresink name=camera mode=provide sync=false async=false"
 
 typedef struct
 {
   Live live;
   char *name;                   /* of the virtual camera; NULL: there is none */
+  gboolean has_frame;           /* of the thread that gives it frames */
 } Camera;
 
 static gboolean
@@ -39,6 +41,44 @@ parse (Camera * self, int argc, char **argv, GError ** error)
   self->live.text = argc > 1 ? argv[1] : "/dev/video0";
   self->live.drop = !self->live.out;
   return TRUE;
+}
+
+static GstPadProbeReturn
+on_frame (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Camera *self = user_data;
+
+  self->has_frame = TRUE;
+  return GST_PAD_PROBE_REMOVE;
+}
+
+/* What is dropped here comes again before the frame does. */
+static GstPadProbeReturn
+before_caps (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  Camera *self = user_data;
+
+  if (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CAPS
+      && !self->has_frame)
+    return GST_PAD_PROBE_DROP;
+  return GST_PAD_PROBE_OK;
+}
+
+/* pipewiresink is a camera as soon as it has caps, but says how large frames are
+ * with the first one: who opens it in between gets buffers of no size (0.3.65). */
+static void
+hold_caps (Camera * self)
+{
+  GstElement *last = gst_bin_get_by_name (GST_BIN (self->live.pipeline), "last");
+  GstPad *sink = gst_element_get_static_pad (last, "sink");
+  GstPad *src = gst_element_get_static_pad (last, "src");
+
+  gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_BUFFER, on_frame, self, NULL);
+  gst_pad_add_probe (src, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, before_caps,
+      self, NULL);
+  gst_object_unref (src);
+  gst_object_unref (sink);
+  gst_object_unref (last);
 }
 
 static void
@@ -65,8 +105,10 @@ camera (Camera * self, int argc, char **argv, GError ** error)
       || !live_build (&self->live, LIVE_QUEUE,
           self->name ? VIRTUAL_CAMERA : NULL, error))
     return FALSE;
-  if (self->name)
+  if (self->name) {
     set_up_virtual_camera (self);
+    hold_caps (self);
+  }
   return live_run (&self->live, error);
 }
 

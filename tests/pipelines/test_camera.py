@@ -103,9 +103,6 @@ class Virtual(Camera):
         self.wait_for_node("restored")
         self.assertRegex(self.list("Node"), r'node.name = "restored"\s+'
                          r'(\w.*\s+)*media.class = "Video/Source"')
-        # To who links a node in its first moments PipeWire 0.3.65 gives buffers
-        # of no size.
-        time.sleep(1)
         out = self.dir / "seen"
         seen = subprocess.run(
             ["gst-launch-1.0", "-v", "pipewiresrc", "target-object=restored",
