@@ -52,14 +52,15 @@ on_frame (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_REMOVE;
 }
 
-/* What is dropped here comes again before the frame does. */
+/* Sticky events that are dropped here come again before the frame does. */
 static GstPadProbeReturn
 before_caps (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
   Camera *self = user_data;
+  GstEventType type = GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info));
 
-  if (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CAPS
-      && !self->has_frame)
+  if (!self->has_frame && (type == GST_EVENT_CAPS || type == GST_EVENT_SEGMENT
+          || type == GST_EVENT_TAG))
     return GST_PAD_PROBE_DROP;
   return GST_PAD_PROBE_OK;
 }
