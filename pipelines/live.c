@@ -5,7 +5,8 @@
  */
 #include "live.h"
 
-#include <errno.h>
+#include "output.h"
+
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
@@ -13,7 +14,6 @@
 #include <gst/video/video.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A source that gives no frame for so long has failed: before the first one, as
  * rtspsrc tries UDP for 5 s, and after. */
@@ -25,11 +25,6 @@
 
 /* Jitter of a camera in the same building; rtspsrc itself waits 2 s. */
 #define RTSP_LATENCY_MS 200
-
-#define X264 \
-  "videoconvert ! video/x-raw,format=I420" \
-  " ! x264enc pass=qual quantizer=18 speed-preset=faster" \
-  " ! video/x-h264,profile=high"
 
 /* --- Errors -------------------------------------------------------------- */
 
@@ -159,117 +154,29 @@ live_init (void)
   gst_pb_utils_init ();
 }
 
-static gboolean
-check_options (Live * self, GError ** error)
-{
-  static const char *const devices[] = { "auto", "cpu", "cuda", NULL };
-  const char *wrong = NULL;
-
-  if (self->consistency < 0 || self->consistency > 2)
-    wrong = "--consistency takes a number from 0 to 2";
-  else if (self->detail < 0 || self->detail > 2)
-    wrong = "--detail takes a number from 0 to 2";
-  else if (self->device && !g_strv_contains (devices, self->device))
-    wrong = "--device takes auto, cpu or cuda";
-  if (wrong) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-        wrong);
-    return FALSE;
-  }
-  if (self->model && !g_file_test (self->model, G_FILE_TEST_IS_REGULAR)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-        "cannot open \"%s\": there is no such model file", self->model);
-    return FALSE;
-  }
-  return TRUE;
-}
-
 gboolean
 live_parse (Live * self, int *argc, char ***argv, const GOptionEntry * entries,
     GError ** error)
 {
   const GOptionEntry own[] = {
     {"out", 0, 0, G_OPTION_ARG_FILENAME, &self->out, NULL, NULL},
-    {"model", 0, 0, G_OPTION_ARG_FILENAME, &self->model, NULL, NULL},
-    {"device", 0, 0, G_OPTION_ARG_STRING, &self->device, NULL, NULL},
     {"size", 0, 0, G_OPTION_ARG_STRING, &self->size, NULL, NULL},
-    {"consistency", 0, 0, G_OPTION_ARG_DOUBLE, &self->consistency, NULL, NULL},
-    {"detail", 0, 0, G_OPTION_ARG_DOUBLE, &self->detail, NULL, NULL},
     {NULL}
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
 
-  self->consistency = self->detail = 1;
   g_option_context_set_help_enabled (context, FALSE);
+  settings_add (&self->settings, context);
   g_option_context_add_main_entries (context, own, NULL);
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, argc, argv, error)
-      || !check_options (self, error))
+      || !settings_check (&self->settings, error))
     return FALSE;
   if (*argc <= 2)
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
       "one source at a time: \"%s\" is too much", (*argv)[2]);
   return FALSE;
-}
-
-static gboolean
-opens (const char *factory)
-{
-  GstElement *sink = gst_element_factory_make (factory, NULL);
-  gboolean ok = FALSE;
-
-  if (!sink)
-    return FALSE;
-  gst_object_ref_sink (sink);
-  ok = gst_element_set_state (sink, GST_STATE_READY)
-      != GST_STATE_CHANGE_FAILURE;
-  gst_element_set_state (sink, GST_STATE_NULL);
-  gst_object_unref (sink);
-  return ok;
-}
-
-/* autovideosink would rather show nothing than fail. Best first; the last does
- * not tell of mouse and keys. */
-static const char *
-choose_window (GError ** error)
-{
-  const char *display = g_getenv ("DISPLAY");
-  const char *wayland = g_getenv ("WAYLAND_DISPLAY");
-
-  if (display && *display && opens ("xvimagesink"))
-    return "videoconvert ! xvimagesink";
-  if (display && *display && opens ("ximagesink"))
-    return "videoconvert ! ximagesink";
-  if (wayland && *wayland && opens ("waylandsink"))
-    return "videoconvert ! waylandsink";
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-      "no window can be opened on the display \"%s\": set DISPLAY, or write a"
-      " file, see --help", display ? display : "");
-  return NULL;
-}
-
-/* How to write the file; nothing may be there yet. */
-static const char *
-describe_writer (const char *path, GError ** error)
-{
-  const char *dot = strrchr (path, '.');
-  g_autofree char *folder = g_path_get_dirname (path);
-
-  if (g_file_test (path, G_FILE_TEST_EXISTS))
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-        "\"%s\" is there already: give another name, or delete it", path);
-  else if (g_access (folder, W_OK) < 0)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-        "cannot write in the folder \"%s\": %s", folder, g_strerror (errno));
-  else if (dot && g_ascii_strcasecmp (dot, ".mkv") == 0)
-    return X264 " ! h264parse ! matroskamux ! filesink name=out";
-  else if (dot && g_ascii_strcasecmp (dot, ".mp4") == 0)
-    return X264 " ! h264parse ! mp4mux ! filesink name=out";
-  else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_FILENAME,
-        "the video's name must end in .mkv or .mp4, not \"%s\"", path);
-  return NULL;
 }
 
 static gboolean
@@ -301,15 +208,11 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 static void
 set_up_restore (Live * self)
 {
-  GObject *restore = G_OBJECT (self->restore);
   GstPad *sink = gst_element_get_static_pad (self->restore, "sink");
 
-  g_object_set (restore, "model", self->model, "consistency-strength",
-      self->consistency, "detail-strength", self->detail, NULL);
-  if (self->device)
-    gst_util_set_object_arg (restore, "device", self->device);
+  settings_apply (&self->settings, self->restore);
   if (self->drop)
-    gst_util_set_object_arg (restore, "overload", "drop");
+    gst_util_set_object_arg (G_OBJECT (self->restore), "overload", "drop");
   gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_BUFFER, before_restore, self,
       NULL);
   gst_object_unref (sink);
@@ -383,9 +286,9 @@ live_build (Live * self, const char *filter, const char *sink, GError ** error)
   if (!source_init (&self->source, self->text, self->size, error))
     return FALSE;
   if (self->out)
-    sink = describe_writer (self->out, error);
+    sink = output_describe_file (self->out, error);
   else if (!sink)
-    sink = choose_window (error);
+    sink = output_choose_window (error);
   if (!sink)
     return FALSE;
   launch = g_strdup_printf ("%s ! dloral name=restore ! %s ! %s",
@@ -415,8 +318,7 @@ live_clear (Live * self)
   g_clear_pointer (&self->loop, g_main_loop_unref);
   g_clear_pointer (&self->missing, g_free);
   g_clear_pointer (&self->out, g_free);
-  g_clear_pointer (&self->model, g_free);
-  g_clear_pointer (&self->device, g_free);
+  settings_clear (&self->settings);
   g_clear_pointer (&self->size, g_free);
   g_clear_error (&self->error);
 }

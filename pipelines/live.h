@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "settings.h"
 #include "source.h"
 
 #include <gst/gst.h>
@@ -24,10 +25,10 @@ typedef struct
   double start;                 /* seconds; a file begins at the key frame before
                                    this */
 
-  /* Options: a video to write, and those of the element. */
-  char *out;
-  char *model, *device, *size;
-  double consistency, detail;
+  /* Options. */
+  char *out;                    /* a video to write */
+  char *size;                   /* that the source is brought to */
+  Settings settings;
 
   GstElement *pipeline;
   GstElement *restore;          /* dloral */

@@ -319,8 +319,7 @@ set_up (WebrtcMedia * self, const WebrtcMediaParams * params)
   self->rtc = gst_bin_get_by_name (GST_BIN (self->pipeline), "rtc");
   self->restore = gst_bin_get_by_name (GST_BIN (self->pipeline), "restore");
   close_circle (self);
-  if (params->model)
-    g_object_set (self->restore, "model", params->model, NULL);
+  settings_apply (&params->settings, self->restore);
   if (params->stun)
     g_object_set (self->rtc, "stun-server", params->stun, NULL);
   if (params->address)
@@ -468,13 +467,13 @@ check_elements (GError ** error)
 
 /* Has the element open the model as it will have to for participants. */
 static gboolean
-check_model (const char *model, GError ** error)
+check_model (const Settings * settings, GError ** error)
 {
   GstElement *restore = gst_element_factory_make ("dloral", NULL);
   GstBus *bus = gst_bus_new ();
   GstMessage *message = NULL;
 
-  g_object_set (restore, "model", model, NULL);
+  settings_apply (settings, restore);
   gst_element_set_bus (restore, bus);
   if (gst_element_set_state (restore, GST_STATE_PAUSED)
       == GST_STATE_CHANGE_FAILURE)
@@ -493,5 +492,5 @@ check_model (const char *model, GError ** error)
 gboolean
 webrtc_media_check (const WebrtcMediaParams * params, GError ** error)
 {
-  return check_elements (error) && check_model (params->model, error);
+  return check_elements (error) && check_model (&params->settings, error);
 }

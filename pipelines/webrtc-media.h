@@ -5,13 +5,15 @@
  */
 #pragma once
 
+#include "settings.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
 
 typedef struct
 {
-  const char *model;            /* NULL: the element's own */
+  Settings settings;            /* what a participant begins with */
   const char *stun;             /* URL, or NULL: none */
   const char *address;          /* where media are received, or NULL: all */
 } WebrtcMediaParams;

@@ -150,10 +150,13 @@ on_closed (SoupWebsocketConnection * connection, gpointer user_data)
 static void
 on_answer (gpointer user_data, const char *sdp)
 {
+  WebrtcPeer *self = user_data;
   JsonBuilder *builder = begin ("answer");
 
   add_string (builder, "sdp", sdp);
-  finish (user_data, builder);
+  add_double (builder, "consistency", self->params->settings.consistency);
+  add_double (builder, "detail", self->params->settings.detail);
+  finish (self, builder);
 }
 
 static void

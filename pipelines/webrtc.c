@@ -30,8 +30,6 @@ parse_options (WebrtcServerParams * params, int *argc, char ***argv,
         "how many can take part at a time", "N" },
     { "idle-timeout", 0, 0, G_OPTION_ARG_INT, &params->idle_timeout,
         "seconds without video after which a participant ends", "S" },
-    { "model", 0, 0, G_OPTION_ARG_FILENAME, (gpointer) &params->media.model,
-        "model file", "FILE" },
     { "stun", 0, 0, G_OPTION_ARG_STRING, (gpointer) &params->media.stun,
         "STUN server", "stun://HOST:PORT" },
     { "certificate", 0, 0, G_OPTION_ARG_FILENAME, &params->certificate,
@@ -44,6 +42,7 @@ parse_options (WebrtcServerParams * params, int *argc, char ***argv,
   gboolean ok;
 
   g_option_context_add_main_entries (context, entries, NULL);
+  settings_add (&params->media.settings, context);
   ok = g_option_context_parse (context, argc, argv, error);
   g_option_context_free (context);
   return ok;
@@ -77,7 +76,8 @@ check_options (WebrtcServerParams * params, int argc, char **argv,
   return check_range ("port", params->port, 0, 65535, error)
       && check_range ("participants", params->participants, 1,
       MAX_PARTICIPANTS, error)
-      && check_range ("idle-timeout", params->idle_timeout, 1, 3600, error);
+      && check_range ("idle-timeout", params->idle_timeout, 1, 3600, error)
+      && settings_check (&params->media.settings, error);
 }
 
 /* Video is received where the page is served. */

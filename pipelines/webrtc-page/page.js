@@ -19,6 +19,7 @@ const element = (id) => document.getElementById(id);
 const rounded = (value, digits) => value === null ? "–" : value.toFixed(digits);
 
 let session = null;     // what runs now, or null
+let moved = false;      // a slider, at least once
 let pictures = {};       // what is drawn of the videos "sent" and "restored"
 
 function say(text, kind = "note") {
@@ -116,7 +117,7 @@ class Session {
   async take(message) {
     if (message.type === "answer") {
       await this.peer.setRemoteDescription({ type: "answer", sdp: message.sdp });
-      sendSettings();
+      chooseSettings(message);
     } else if (message.type === "candidate") {
       await this.peer.addIceCandidate({ candidate: message.candidate, sdpMLineIndex: message.index });
     } else if (message.type === "stats") {
@@ -133,6 +134,8 @@ class Session {
     let sent = 0;
     for (const one of (await this.camera.sender.getStats()).values())
       sent += one.type === "outbound-rtp" ? one.framesSent ?? 0 : 0;
+    if (this.told)
+      return;     // it has ended meanwhile
     const shown = element("restored").getVideoPlaybackQuality().totalVideoFrames;
     const now = { ...told, sent, shown }, last = this.last;
     this.last = now;
@@ -184,7 +187,16 @@ function showRunning(running) {
 
 /* --- Controls ------------------------------------------------------------------ */
 
+/* What the server began with, or what was chosen here before. */
+function chooseSettings(began) {
+  if (moved)
+    return sendSettings();
+  for (const name of ["consistency", "detail"])
+    element(name).value = began[name];
+}
+
 function sendSettings() {
+  moved = true;
   session?.send({
     type: "settings",
     consistency: Number(element("consistency").value),

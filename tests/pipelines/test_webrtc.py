@@ -245,6 +245,7 @@ class Refusals(unittest.TestCase):
                          says="certificate")
         self.check_fails("--model", "/none.safetensors",
                          says="/none.safetensors")
+        self.check_fails("--device", "tpu", says="--device")
         self.check_fails("surplus", says="surplus")
 
 

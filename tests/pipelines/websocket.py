@@ -47,8 +47,18 @@ class WebSocket:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def leave(self):
+        """Returns when the server has heard of it."""
+        try:
+            self.send_frame(CLOSE, struct.pack(">H", 1000))
+            while self.stream.read(4096):
+                pass
+        except OSError:
+            pass  # it was quicker
         self.close()
+
+    def __exit__(self, *_):
+        self.leave()
 
     def send_frame(self, kind, data):
         mask = os.urandom(4)
