@@ -24,7 +24,7 @@ typedef struct
   const char *size;             /* as in source.h, or NULL */
   gboolean waits;               /* it waits to be called, as SRT's listener: that
                                    nobody calls is no failure, and it is built
-                                   anew at once */
+                                   anew after 1 s always */
 
   /* Sink pads in the pipeline that frames go to: raw video, progressive and
    * upright, of sizes and formats that may change; raw sound. `audio` may be
