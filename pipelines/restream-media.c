@@ -47,9 +47,9 @@ struct _RestreamMedia
   guint watch, timeout;
   gboolean came, has_audio;
 
-  /* Of the thread that codes: running time when the segment began, and when the
-   * next one does. */
-  GstClockTime start, next;
+  /* Of the thread that codes: running time when the segment began, when the next one
+   * does, and of the last frame. */
+  GstClockTime start, next, last;
 };
 
 /* --- To the main context --------------------------------------------------------- */
@@ -165,19 +165,22 @@ set_bitrate (RestreamMedia * self, GstElement * encoder, GstCaps * caps)
   hls_set_bandwidth (self->hls, rate * (1 + VBV_S / segment));
 }
 
-/* Whether a segment begins with a frame of this running time. Boundaries do not move
- * with the frames, so all segments are of the same length, give or take a frame. */
+/* Whether a segment begins with a frame of this running time: the one that is nearest
+ * to a boundary. These do not move with the frames, so all segments are of the same
+ * length, give or take a frame. */
 static gboolean
 begins_segment (RestreamMedia * self, GstClockTime time)
 {
-  GstClockTime length = self->params->segment;
+  GstClockTime length = self->params->segment, middle;
 
   if (!GST_CLOCK_TIME_IS_VALID (self->start)
       || time >= self->start + hls_get_max_duration (length))
-    self->next = time;          /* a new stretch */
-  if (time < self->next)
+    self->next = self->last = time;     /* a new stretch */
+  middle = time + (MAX (time, self->last) - self->last) / 2;
+  self->last = time;
+  if (middle < self->next)
     return FALSE;
-  while (self->next <= time)
+  while (self->next <= middle)
     self->next += length;
   self->start = time;
   return TRUE;

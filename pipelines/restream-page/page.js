@@ -111,16 +111,18 @@ async function follow(track, buffer, next) {
 /* There are holes where the source was lost, and before the first segment; and who was
  * away for long goes on at the live edge. */
 function keepUp(target) {
-  const ranges = video.buffered, time = video.currentTime;
+  const time = video.currentTime;
+  const ranges = Array.from({ length: video.buffered.length },
+    (_, i) => ({ start: video.buffered.start(i), end: video.buffered.end(i) }));
   if (ranges.length === 0)
     return;
-  const last = ranges.length - 1;
-  const inside = [...ranges.keys()].some((i) => ranges.start(i) <= time && time + 0.1 < ranges.end(i));
-  const next = [...ranges.keys()].find((i) => ranges.start(i) > time);
-  if (ranges.end(last) - time > 4 * BEHIND * target && !video.paused)
-    video.currentTime = Math.max(ranges.start(last), ranges.end(last) - BEHIND * target);
-  else if (!inside && next !== undefined)
-    video.currentTime = ranges.start(next) + 0.01;
+  const last = ranges.at(-1);
+  const inside = ranges.some(({ start, end }) => start <= time && time + 0.1 < end);
+  const next = ranges.find(({ start }) => start > time);
+  if (last.end - time > 4 * BEHIND * target && !video.paused)
+    video.currentTime = Math.max(last.start, last.end - BEHIND * target);
+  else if (!inside && next)
+    video.currentTime = next.start + 0.01;
   if (video.videoWidth > 0) {
     video.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
     say(`${video.videoWidth} × ${video.videoHeight}, live`);
