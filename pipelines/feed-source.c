@@ -144,7 +144,9 @@ place (FeedSource * self, Outlet * outlet, GstSample * sample)
     self->shift += now - time;
     time = now;
   }
-  return time > (GstClockTimeDiff) outlet->last ? time : GST_CLOCK_TIME_NONE;
+  if (time <= (GstClockTimeDiff) outlet->last)
+    return GST_CLOCK_TIME_NONE;
+  return time;
 }
 
 /* FALSE: it has been stopped meanwhile. */
@@ -295,11 +297,15 @@ end (FeedSource * self, GError * error)
 }
 
 static void
-end_without_codec (FeedSource * self)
+end_without_video (FeedSource * self)
 {
-  end (self, g_error_new (GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
-          "it cannot be decoded: install the GStreamer plugin for %s",
-          self->missing));
+  if (self->missing)
+    end (self, g_error_new (GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+            "it cannot be decoded: install the GStreamer plugin for %s",
+            self->missing));
+  else
+    end (self, g_error_new_literal (GST_STREAM_ERROR,
+            GST_STREAM_ERROR_WRONG_TYPE, "there is no video in it"));
 }
 
 static void
@@ -307,12 +313,14 @@ end_from_message (FeedSource * self, GstMessage * message)
 {
   GError *error;
 
-  if (self->missing) {
-    end_without_codec (self);
-    return;
-  }
   gst_message_parse_error (message, &error, NULL);
-  end (self, error);
+  if (self->missing || g_error_matches (error, GST_CORE_ERROR,
+          GST_CORE_ERROR_MISSING_PLUGIN)) {
+    g_error_free (error);
+    end_without_video (self);
+  } else {
+    end (self, error);
+  }
 }
 
 static void
@@ -324,13 +332,8 @@ check_pads (FeedSource * self)
   has_video = self->has_video;
   g_mutex_unlock (&self->lock);
   self->has_pads = TRUE;
-  if (has_video)
-    return;
-  if (self->missing)
-    end_without_codec (self);
-  else
-    end (self, g_error_new_literal (GST_STREAM_ERROR,
-            GST_STREAM_ERROR_WRONG_TYPE, "there is no video in it"));
+  if (!has_video)
+    end_without_video (self);
 }
 
 static void
