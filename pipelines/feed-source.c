@@ -20,6 +20,8 @@
 /* Jitter of a camera in the same building; rtspsrc itself waits 2 s. */
 #define RTSP_LATENCY_MS 200
 
+#define SRT_TYPE "GstSRTSrc"
+
 /* How far a frame's time may be from now before the times begin anew. */
 #define MAX_AHEAD (10 * GST_SECOND)
 #define MAX_BEHIND GST_SECOND
@@ -275,7 +277,12 @@ on_select_stream (GstElement * rtsp, guint number, GstCaps * caps,
 static void
 on_source_setup (GstElement * decode, GstElement * source, gpointer user_data)
 {
-  if (!g_str_equal (G_OBJECT_TYPE_NAME (source), "GstRTSPSrc"))
+  const char *type = G_OBJECT_TYPE_NAME (source);
+
+  /* It would try again for ever, and not say why. */
+  if (g_str_equal (type, SRT_TYPE))
+    g_object_set (source, "auto-reconnect", FALSE, NULL);
+  if (!g_str_equal (type, "GstRTSPSrc"))
     return;
   g_object_set (source, "latency", RTSP_LATENCY_MS, NULL);
   g_signal_connect (source, "select-stream", G_CALLBACK (on_select_stream),
@@ -308,12 +315,32 @@ end_without_video (FeedSource * self)
             GST_STREAM_ERROR_WRONG_TYPE, "there is no video in it"));
 }
 
+/* Its own messages are the same for all failures; what failed is in the last line of
+ * the details. */
+static void
+explain_srt (GError * error, const char *details)
+{
+  const char *line = details ? strrchr (details, '\n') : NULL;
+
+  if (!line)
+    return;
+  g_free (error->message);
+  error->message = g_strdup (line + 1);
+  if (strstr (line, "passphrase")) {
+    error->domain = GST_RESOURCE_ERROR;
+    error->code = GST_RESOURCE_ERROR_NOT_AUTHORIZED;
+  }
+}
+
 static void
 end_from_message (FeedSource * self, GstMessage * message)
 {
+  g_autofree char *details = NULL;
   GError *error;
 
-  gst_message_parse_error (message, &error, NULL);
+  gst_message_parse_error (message, &error, &details);
+  if (g_str_equal (G_OBJECT_TYPE_NAME (GST_MESSAGE_SRC (message)), SRT_TYPE))
+    explain_srt (error, details);
   if (self->missing || g_error_matches (error, GST_CORE_ERROR,
           GST_CORE_ERROR_MISSING_PLUGIN)) {
     g_error_free (error);

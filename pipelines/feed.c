@@ -55,7 +55,8 @@ get_advice (Feed * self, const GError * error)
 {
   if (g_error_matches (error, GST_RESOURCE_ERROR,
           GST_RESOURCE_ERROR_NOT_AUTHORIZED))
-    return "; give the right name and password, as rtsp://NAME:PASSWORD@HOST/";
+    return "; give the right name and password, as rtsp://NAME:PASSWORD@HOST/ or"
+        " srt://HOST:PORT?passphrase=PASSPHRASE";
   if (g_error_matches (error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN))
     return "";
   return "; give one that has video";
@@ -232,7 +233,7 @@ check_uri (Feed * self, GError ** error)
   if (reason)
     g_set_error (error, G_URI_ERROR, G_URI_ERROR_FAILED,
         "\"%s\" is no address of a source: %s; give one as"
-        " rtsp://HOST:PORT/PATH", self->name, reason->message);
+        " rtsp://HOST:PORT/PATH, srt://HOST:PORT or rtmp://HOST/APP/STREAM", self->name, reason->message);
   return !reason;
 }
 
