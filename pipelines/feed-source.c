@@ -326,7 +326,7 @@ explain_srt (GError * error, const char *details)
     return;
   g_free (error->message);
   error->message = g_strdup (line + 1);
-  if (strstr (line, "passphrase")) {
+  if (strstr (line, "passphrase") || strstr (line, "authenticate")) {
     error->domain = GST_RESOURCE_ERROR;
     error->code = GST_RESOURCE_ERROR_NOT_AUTHORIZED;
   }

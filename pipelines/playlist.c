@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <stdio.h>
 
 typedef struct
 {
@@ -63,25 +64,30 @@ playlist_free (Playlist * self)
 
 /* --- Files ------------------------------------------------------------------- */
 
+static gboolean
+write_all (const char *path, const void *data, gsize n)
+{
+  FILE *file = g_fopen (path, "wb");
+  gboolean ok = file && fwrite (data, 1, n, file) == n;
+
+  return file && fclose (file) == 0 && ok;
+}
+
 gboolean
 playlist_write_file (const char *folder, const char *file, const void *data,
     gsize n, GError ** error)
 {
   g_autofree char *path = g_build_filename (folder, file, NULL);
   g_autofree char *part = g_strconcat (path, ".part", NULL);
-  GError *cause = NULL;
   int code;
 
-  if (g_file_set_contents_full (part, data, n, G_FILE_SET_CONTENTS_NONE, 0666,
-          &cause) && g_rename (part, path) == 0)
+  if (write_all (part, data, n) && g_rename (part, path) == 0)
     return TRUE;
   code = errno;
   g_unlink (part);
-  if (cause)
-    g_propagate_error (error, cause);
-  else
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-        "cannot write \"%s\": %s", path, g_strerror (code));
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+      "cannot write \"%s\": %s; make room, or write elsewhere", path,
+      g_strerror (code));
   return FALSE;
 }
 

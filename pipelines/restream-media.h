@@ -34,4 +34,8 @@ void restream_media_free (RestreamMedia * self);
 void restream_media_finish (RestreamMedia * self);
 gboolean restream_media_is_finishing (RestreamMedia * self);
 
+/* Frames so far, and those of them that there was no time to restore. */
+void restream_media_count (RestreamMedia * self, guint64 * frames,
+    guint64 * bypassed);
+
 G_END_DECLS

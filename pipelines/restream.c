@@ -113,6 +113,16 @@ say_where (Restream * self, RestreamServer * server)
 }
 
 static void
+say_how_much (Restream * self)
+{
+  guint64 frames, bypassed;
+
+  restream_media_count (self->media, &frames, &bypassed);
+  printf ("restream: %" G_GUINT64_FORMAT " frames, of which %" G_GUINT64_FORMAT
+      " were enlarged only, for want of time\n", frames, bypassed);
+}
+
+static void
 run (Restream * self, RestreamServer * server)
 {
   const int signals[] = { SIGINT, SIGTERM, SIGHUP };
@@ -122,6 +132,7 @@ run (Restream * self, RestreamServer * server)
     g_unix_signal_add (signals[i], on_signal, self);
   say_where (self, server);
   g_main_loop_run (self->loop);
+  say_how_much (self);
   g_clear_pointer (&self->media, restream_media_free);
   if (!hls_finish (self->hls, &error) && !self->error)
     self->error = g_steal_pointer (&error);
