@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 const BEHIND = 3;       // segments between what is shown and the newest
-const KEEP_S = 30;      // of what was shown
+const KEEP_S = 10;      // of what was shown
 const RETRY_MS = 1000;
 
 const video = document.getElementById("video");
@@ -16,17 +16,34 @@ function say(text, kind = "note") {
   status.dataset.kind = kind;
 }
 
+function sayPlaying() {
+  if (video.videoWidth > 0)
+    say(`${video.videoWidth} × ${video.videoHeight}, live`);
+}
+
 /* --- Playlists ------------------------------------------------------------- */
 
+/* Waits until the server answers. */
 async function load(url) {
-  for (;;) {
+  for (let failed = false; ; failed = true) {
     try {
       const reply = await fetch(url);
-      if (reply.ok)
-        return reply;
+      if (failed)
+        sayPlaying();
+      return reply;
     } catch {
       say("The server does not answer.", "bad");
+      await sleep(RETRY_MS);
     }
+  }
+}
+
+/* Waits until it is there. */
+async function loadText(url) {
+  for (;;) {
+    const reply = await load(url);
+    if (reply.ok)
+      return reply.text();
     await sleep(RETRY_MS);
   }
 }
@@ -37,7 +54,7 @@ function attribute(line, name) {
 
 /* The tracks: addresses of playlists, and types. */
 async function loadMaster() {
-  const lines = (await (await load("master.m3u8")).text()).split("\n");
+  const lines = (await loadText("master.m3u8")).split("\n");
   const at = lines.findIndex((line) => line.startsWith("#EXT-X-STREAM-INF"));
   const sound = lines.find((line) => line.startsWith("#EXT-X-MEDIA:TYPE=AUDIO"));
   const codecs = attribute(lines[at], "CODECS").split(",");
@@ -50,7 +67,7 @@ async function loadMaster() {
 async function loadPlaylist(url) {
   const playlist = { segments: [], target: 1, ended: false };
   let number = 0, header = null;
-  for (const line of (await (await load(url)).text()).split("\n")) {
+  for (const line of (await loadText(url)).split("\n")) {
     if (line.startsWith("#EXT-X-MEDIA-SEQUENCE:"))
       number = Number(line.split(":")[1]);
     else if (line.startsWith("#EXT-X-TARGETDURATION:"))
@@ -76,8 +93,12 @@ async function change(buffer, action) {
   await done;
 }
 
+/* What is gone already is left out. */
 async function append(buffer, url) {
-  const data = await (await load(url)).arrayBuffer();
+  const reply = await load(url);
+  if (!reply.ok)
+    return;
+  const data = await reply.arrayBuffer();
   await change(buffer, () => buffer.appendBuffer(data));
 }
 
@@ -123,11 +144,12 @@ function keepUp(target) {
     video.currentTime = Math.max(last.start, last.end - BEHIND * target);
   else if (!inside && next)
     video.currentTime = next.start + 0.01;
-  if (video.videoWidth > 0) {
-    video.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
-    say(`${video.videoWidth} × ${video.videoHeight}, live`);
-  }
 }
+
+video.addEventListener("resize", () => {
+  video.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
+  sayPlaying();
+});
 
 async function play() {
   const source = new MediaSource();
