@@ -51,7 +51,7 @@ hide_passwords (const char *text)
 
 /* A sentence's end. */
 static const char *
-get_advice (Feed * self, const GError * error)
+get_advice (const GError * error)
 {
   if (g_error_matches (error, GST_RESOURCE_ERROR,
           GST_RESOURCE_ERROR_NOT_AUTHORIZED))
@@ -72,24 +72,25 @@ is_final (const GError * error)
       || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE);
 }
 
-/* rtspsrc says that it could not open something. */
+/* What rtspsrc calls a resource. */
 static const char *
-get_reason (const GError * error)
+get_reason (Feed * self, const GError * error)
 {
-  if (g_error_matches (error, GST_RESOURCE_ERROR,
-          GST_RESOURCE_ERROR_OPEN_READ_WRITE))
-    return "cannot connect";
-  return error->message;
+  if (error->domain != GST_RESOURCE_ERROR
+      || (error->code != GST_RESOURCE_ERROR_OPEN_READ_WRITE
+          && error->code != GST_RESOURCE_ERROR_READ))
+    return error->message;
+  return self->there ? "the connection has ended" : "cannot connect";
 }
 
-/* Once for each reason, until it is back. */
+/* Once until it is back, and once more where a person has to do something. */
 static void
 say_lost (Feed * self, const GError * error)
 {
-  const char *reason = get_reason (error);
-  const char *advice = is_final (error) ? get_advice (self, error) : "";
+  const char *reason = get_reason (self, error);
+  const char *advice = is_final (error) ? get_advice (error) : "";
 
-  if (g_strcmp0 (self->said, reason) == 0)
+  if (self->said && (!is_final (error) || g_str_equal (self->said, reason)))
     return;
   g_free (self->said);
   self->said = g_strdup (reason);
@@ -132,7 +133,7 @@ static void
 fail (Feed * self, const GError * error)
 {
   g_autoptr (GError) failure = g_error_new (error->domain, error->code,
-      "\"%s\": %s%s", self->name, error->message, get_advice (self, error));
+      "\"%s\": %s%s", self->name, error->message, get_advice (error));
 
   self->params.failed (self->params.user_data, failure);
 }

@@ -27,6 +27,7 @@
  * closes connections that ask for nothing in 60 s. */
 #define SESSION_TIMEOUT_S 30
 #define CLEANUP_INTERVAL_S 2
+#define POST_SESSION_TIMEOUT_S 10
 
 /* Nobody has to send more. */
 #define MAX_MESSAGE_BYTES 65536
@@ -143,7 +144,8 @@ on_client (GstRTSPServer * server, GstRTSPClient * client, gpointer user_data)
   RtspServer *self = user_data;
 
   g_atomic_int_inc (&self->n_connections);
-  g_object_set (client, "post-session-timeout", SESSION_TIMEOUT_S, NULL);
+  g_object_set (client, "post-session-timeout",
+      POST_SESSION_TIMEOUT_S, NULL);
   g_signal_connect (client, "pre-describe-request", G_CALLBACK (on_describe),
       self);
   g_signal_connect (client, "play-request", G_CALLBACK (on_play), self);

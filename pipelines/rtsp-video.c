@@ -252,7 +252,9 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
   switch (GST_MESSAGE_TYPE (message)) {
     case GST_MESSAGE_ERROR:
       gst_message_parse_error (message, &error, NULL);
-      g_prefix_error (&error, "%s: ", GST_MESSAGE_SRC_NAME (message));
+      g_prefix_error (&error, "%s: ",
+          GST_MESSAGE_SRC (message) == GST_OBJECT (self->restore) ? "dloral" :
+          GST_MESSAGE_SRC_NAME (message));
       g_strdelimit (error->message, "\n", ' ');
       self->params.failed (self->params.user_data, error);
       break;

@@ -1,9 +1,9 @@
 /* A camera that speaks RTSP, for tests: gst-rtsp-server as it comes.
  *
- *   rtsp-camera PORT LAUNCH [USER PASSWORD]
+ *   rtsp-camera ADDRESS PORT LAUNCH [USER PASSWORD]
  *
- * LAUNCH: what it shows, as for gst-launch, ending in a payloader named pay0; PORT
- * 0: any. The port is written on standard output when it can be called.
+ * LAUNCH: what it shows, as for gst-launch, with a payloader named pay0; PORT 0:
+ * any. The port is written on standard output when it can be called.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -38,19 +38,19 @@ main (int argc, char **argv)
   GstRTSPServer *server;
 
   gst_init (NULL, NULL);
-  if (argc != 3 && argc != 5)
+  if (argc != 4 && argc != 6)
     return 2;
   server = gst_rtsp_server_new ();
   factory = gst_rtsp_media_factory_new ();
-  gst_rtsp_media_factory_set_launch (factory, argv[2]);
+  gst_rtsp_media_factory_set_launch (factory, argv[3]);
   gst_rtsp_media_factory_set_shared (factory, TRUE);
-  if (argc == 5)
-    ask_for_password (server, factory, argv[3], argv[4]);
+  if (argc == 6)
+    ask_for_password (server, factory, argv[4], argv[5]);
   mounts = gst_rtsp_server_get_mount_points (server);
   gst_rtsp_mount_points_add_factory (mounts, "/camera", factory);
   g_object_unref (mounts);
-  gst_rtsp_server_set_address (server, "127.0.0.1");
-  gst_rtsp_server_set_service (server, argv[1]);
+  gst_rtsp_server_set_address (server, argv[1]);
+  gst_rtsp_server_set_service (server, argv[2]);
   if (gst_rtsp_server_attach (server, NULL) == 0)
     return 1;
   printf ("%d\n", gst_rtsp_server_get_bound_port (server));

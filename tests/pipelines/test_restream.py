@@ -210,7 +210,7 @@ class Checks(RestreamTest):
             end = start + segment["duration"]
             # Of sound ffprobe does not say how long the first one is, and of video
             # it guesses the last.
-            durations = [float(p["duration_time"]) for p in packets[1:]]
+            durations = [float(p["duration_time"]) for p in packets[1:]] or [0]
             self.assertLessEqual(float(packets[-1]["dts_time"]), end)
             self.assertAlmostEqual(end, float(packets[-1]["dts_time"]) + durations[-1],
                                    delta=0.06)
@@ -335,7 +335,6 @@ class Streams(Checks):
                                      run.stop()).groups()
         self.assertGreater(int(bypassed), int(frames) / 5)
         playlist = run.playlist()
-        self.assertEqual((len(playlist.packets(playlist.segments[2])) + 5) // 10, 5)
         self.check_times(playlist, 1, 0.001)
         master = (run.folder / "master.m3u8").read_text()
         self.assertIn('CODECS="avc1', master)
