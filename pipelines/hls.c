@@ -434,25 +434,22 @@ static gboolean
 end_segment (Hls * self, GstClockTime end, GError ** error)
 {
   g_autoptr (GArray) samples = make_samples (self, end);
-  Span *span = g_new (Span, 1);
-  guint64 ticks;
+  Span span = { get_start (self), end, self->discontinuity };
+  guint64 ticks = to_ticks (self, span.start);
   GByteArray *data;
-  gboolean ok;
 
-  *span = (Span) { get_start (self), end, self->discontinuity };
-  ticks = to_ticks (self, span->start);
   data = fmp4_segment (TRUE, playlist_get_count (self->video) + 1, ticks, samples);
   g_array_set_size (self->frames, 0);
   self->end = end;
-  ok = playlist_add (self->video, data,
-      gst_util_uint64_scale_round (to_ticks (self, end) - ticks, GST_SECOND,
-          FMP4_VIDEO_RATE), self->date_offset
-      + (gint64) GST_TIME_AS_USECONDS (span->start), span->discontinuity, error);
-  g_queue_push_tail (&self->spans, span);
-  if (!self->with_audio)
-    g_free (g_queue_pop_head (&self->spans));
   self->discontinuity = FALSE;
-  return ok && write_sounds (self, FALSE, error) && update_master (self, error);
+  if (!playlist_add (self->video, data,
+          gst_util_uint64_scale_round (to_ticks (self, end) - ticks, GST_SECOND,
+              FMP4_VIDEO_RATE), self->date_offset
+          + (gint64) GST_TIME_AS_USECONDS (span.start), span.discontinuity, error))
+    return FALSE;
+  if (self->with_audio)
+    g_queue_push_tail (&self->spans, g_memdup2 (&span, sizeof span));
+  return write_sounds (self, FALSE, error) && update_master (self, error);
 }
 
 /* FALSE only with `error`. */
@@ -547,17 +544,21 @@ hls_add_video (Hls * self, GstSample * sample, GstClockTime time,
 
 /* --- Ending ---------------------------------------------------------------------- */
 
+/* What cannot be written does not keep the rest from being ended; the first failure
+ * counts. */
 static gboolean
 finish (Hls * self, GError ** error)
 {
-  if (self->frames->len > 0
-      && !end_segment (self, self->last + self->delta, error))
-    return FALSE;
-  if (!write_sounds (self, TRUE, error) || !update_master (self, error))
-    return FALSE;
-  return playlist_get_count (self->video) == 0
-      || (playlist_end (self->video, error)
-      && (!self->with_audio || playlist_end (self->audio, error)));
+  Playlist *playlists[] = { self->video, self->audio };
+  gboolean ok = self->frames->len == 0
+      || end_segment (self, self->last + self->delta, error);
+
+  ok = write_sounds (self, TRUE, ok ? error : NULL) && ok;
+  ok = update_master (self, ok ? error : NULL) && ok;
+  for (guint i = 0; i < G_N_ELEMENTS (playlists); i++)
+    if (playlist_get_count (playlists[i]) > 0)
+      ok = playlist_end (playlists[i], ok ? error : NULL) && ok;
+  return ok;
 }
 
 gboolean

@@ -19,7 +19,8 @@
 typedef struct
 {
   Settings settings;
-  char *source, *folder, *host;
+  char *source, *folder;
+  char *host;                   /* NULL: loopback */
   int port;                     /* -1: nothing is served */
   double segment;               /* in seconds */
   int keep;
@@ -156,8 +157,8 @@ restream (Restream * self)
     return;
   self->loop = g_main_loop_new (NULL, FALSE);
   if (self->port >= 0)
-    server = restream_server_new (self->folder, self->hls, self->host, self->port,
-        &self->error);
+    server = restream_server_new (self->folder, self->hls,
+        self->host ? self->host : "127.0.0.1", self->port, &self->error);
   if (!self->error)
     self->media = restream_media_new (&params, self->hls, &self->error);
   if (self->media)
@@ -170,7 +171,7 @@ restream (Restream * self)
 int
 main (int argc, char **argv)
 {
-  Restream self = {.host = g_strdup ("127.0.0.1"),.port = -1,.segment = 2,.keep = 6 };
+  Restream self = {.port = -1,.segment = 2,.keep = 6 };
 
   /* A write past a limit is to fail, not to kill. */
   signal (SIGXFSZ, SIG_IGN);
