@@ -6,6 +6,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 import socket
 import threading
+import time
 
 HANDSHAKE = 1 + 2 * 1536
 SET_CHUNK_SIZE, AUDIO, VIDEO, DATA = 1, 8, 9, 18
@@ -48,23 +49,31 @@ class Chunks:
             self.size = int.from_bytes(data, "big")
 
 
+def connect(port):
+    """As soon as somebody listens."""
+    for _ in range(600):
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    raise AssertionError(f"nobody listens at port {port}")
+
+
 class Relay:
-    """Listens at `port`, and passes one client on to the server at `to`."""
+    """Passes one client at `port` on to the server at `to`."""
 
     def __init__(self, port, to):
-        self.to = to
+        self.server = connect(to)
         self.listener = socket.create_server(("127.0.0.1", port))
-        self.sockets = [self.listener]
+        self.sockets = [self.server, self.listener]
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
         try:
             client = self.listener.accept()[0]
-            server = socket.create_connection(("127.0.0.1", self.to), 60)
-            self.sockets += [client, server]
-            threading.Thread(target=self.up, args=(client, server),
-                             daemon=True).start()
-            stream = server.makefile("rb")
+            self.sockets.append(client)
+            threading.Thread(target=self.up, args=[client], daemon=True).start()
+            stream = self.server.makefile("rb")
             client.sendall(stream.read(HANDSHAKE))
             chunks = Chunks(stream, client)
             while True:
@@ -72,10 +81,10 @@ class Relay:
         except OSError:
             self.close()
 
-    def up(self, client, server):
+    def up(self, client):
         try:
             while data := client.recv(4096):
-                server.sendall(data)
+                self.server.sendall(data)
         except OSError:
             pass
 

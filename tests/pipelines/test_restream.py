@@ -107,12 +107,14 @@ def boxes(data):
 class Run:
     """The program."""
 
-    def __init__(self, test, uri, *args, folder=None):
+    def __init__(self, test, uri, *args):
         self.test = test
-        self.folder = folder or test.dir / "out"
+        self.folder = test.dir / "out"
         self.log = open(test.dir / "log", "w+")
+        # One thread, so that all machines are slow.
         self.process = subprocess.Popen(
-            [PROGRAM, uri, self.folder, *map(str, args)], text=True,
+            [PROGRAM, uri, self.folder, "--device", "cpu", *map(str, args)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         test.addCleanup(self.end)
         self.said = self.process.stdout.readline()
@@ -296,6 +298,7 @@ class Streams(Checks):
         self.assertEqual(done.stderr, "")
         subprocess.run(["ffplay", "-v", "error", "-t", "1", "-autoexit",
                         run.folder / "master.m3u8"], check=True, timeout=60,
+                       stdin=subprocess.DEVNULL, capture_output=True,
                        env={**os.environ, "SDL_VIDEODRIVER": "dummy",
                             "SDL_AUDIODRIVER": "dummy"})
 
@@ -329,7 +332,7 @@ class Streams(Checks):
     def test_overload(self):
         """More frames than the model restores; and no sound."""
         run = self.listen("--segment", 1, "--keep", 0)
-        self.send(size="160x120", rate=50, sound=False)
+        self.send(size="192x144", rate=50, sound=False)
         run.wait_for_segments(3)
         frames, bypassed = re.search(r"(\d+) frames, of which (\d+) were enlarged",
                                      run.stop()).groups()
