@@ -171,7 +171,7 @@ void
 hls_expect_audio (Hls * self)
 {
   g_mutex_lock (&self->lock);
-  self->with_audio = TRUE;
+  self->with_audio = playlist_get_count (self->video) == 0;
   g_mutex_unlock (&self->lock);
 }
 
@@ -367,6 +367,8 @@ add_sound (Hls * self, GstSample * sample, GstClockTime time, GError ** error)
   GByteArray *header;
   Frame *frame;
 
+  if (!self->with_audio && playlist_get_count (self->video) > 0)
+    return TRUE;
   if (!self->has_audio_header) {
     header = fmp4_audio_header (gst_sample_get_caps (sample));
     if (!header || !playlist_set_header (self->audio, header, error))
