@@ -72,11 +72,11 @@ class Page:
 
 
 class Chromium:
-    def __init__(self):
+    def __init__(self, *flags):
         self.dir = Path(tempfile.mkdtemp(prefix="chromium-"))
         self.log = open(self.dir / "log", "w")
         self.process = subprocess.Popen(
-            [shutil.which("chromium"), *FLAGS,
+            [shutil.which("chromium"), *FLAGS, *flags,
              f"--user-data-dir={self.dir}", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.pages = []
