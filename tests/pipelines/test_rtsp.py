@@ -217,8 +217,11 @@ class Clients(Rtsp):
         self.assertIn("401", self.probe(url.replace("127", "eve:Secret@127")))
         url = url.replace("127", "eve:secret@127")
         self.assertEqual(self.probe(url), SIZE)
-        Frames(self, url, "tcp").wait_for_more(3)
+        client = Frames(self, url, "udp")
+        client.wait_for_more(3)
         self.assertIn("Server returned 5", self.probe(url))
+        client.process.kill()
+        wait_for(lambda: self.probe(url) == SIZE, 20)
         self.stop(run)
 
 
