@@ -123,11 +123,23 @@ on_play (GstRTSPClient * client, GstRTSPContext * context, gpointer user_data)
   rtsp_video_request_key_frame (self->video);
 }
 
+/* The pool would keep the place of one whose connection has broken. */
+static void
+on_session_closed (GstRTSPClient * client, GstRTSPSession * session)
+{
+  GstRTSPSessionPool *pool = gst_rtsp_client_get_session_pool (client);
+
+  gst_rtsp_session_pool_remove (pool, session);
+  g_object_unref (pool);
+}
+
 static void
 on_new_session (GstRTSPClient * client, GstRTSPSession * session,
     gpointer user_data)
 {
   gst_rtsp_session_set_timeout (session, SESSION_TIMEOUT_S);
+  g_signal_connect_object (client, "closed", G_CALLBACK (on_session_closed),
+      session, 0);
 }
 
 static void

@@ -25,12 +25,14 @@ CAMERA = Path(sys.argv[3]).resolve()
 # What is not ours may have criticals of its own.
 FOREIGN = {**os.environ, "G_DEBUG": ""}
 SIZE = (384, 256)  # 4x the camera's
+# ffmpeg would otherwise watch for seconds before it says anything.
+SOON = ["-analyzeduration", "500000", "-fpsprobesize", "0"]
 
 
 def show(pattern="smpte", width=96, height=64):
     return (f"( videotestsrc is-live=true pattern={pattern} ! video/x-raw,"
-            f"format=I420,width={width},height={height},framerate=10/1 ! "
-            "x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 "
+            f"format=I420,width={width},height={height},framerate=20/1 ! "
+            "x264enc tune=zerolatency key-int-max=20 ! rtph264pay name=pay0 "
             "pt=96 config-interval=-1 )")
 
 
@@ -59,7 +61,7 @@ class Frames:
         self.errors = open(f"{self.path}.errors", "w")
         self.process = subprocess.Popen(
             [*inside(namespace), "ffmpeg", "-nostdin", "-v", "verbose",
-             "-rtsp_transport", transport, "-i", url, "-f", "framemd5",
+             "-rtsp_transport", transport, *SOON, "-i", url, "-f", "framemd5",
              "-flush_packets", "1", self.path], stderr=self.errors,
             env=FOREIGN)
         test.addCleanup(test.end, self.process)
@@ -106,11 +108,11 @@ class Rtsp(program.ProgramTest):
 
     def serve(self, source, *args, wait=True, namespace=None):
         """The program, and what clients call it by once there is a picture."""
-        run = subprocess.Popen(
-            [*inside(namespace), self.path, source, *map(str, args)],
-            stdin=subprocess.DEVNULL, text=True,
-            stdout=open(self.dir / "out", "w"),
-            stderr=open(self.dir / "error", "w"))
+        with open(self.dir / "out", "w") as out, \
+                open(self.dir / "error", "w") as error:
+            run = subprocess.Popen(
+                [*inside(namespace), self.path, source, *map(str, args)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=error)
         self.addCleanup(self.end, run)
         return run, self.wait_for_url(run) if wait else None
 
@@ -133,8 +135,8 @@ class Rtsp(program.ProgramTest):
     def probe(self, url, transport="tcp"):
         """Width and height, or what ffprobe says against it."""
         done = subprocess.run(
-            ["ffprobe", "-v", "error", "-rtsp_transport", transport, "-of",
-             "csv=p=0", "-show_entries", "stream=codec_name,width,height", url],
+            ["ffprobe", "-v", "error", "-rtsp_transport", transport, *SOON,
+             "-of", "csv=p=0", "-show_entries", "stream=codec_name,width,height", url],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=FOREIGN, timeout=60)
         found = re.search(r"^h264,(\d+),(\d+)$", done.stdout, re.M)
@@ -159,7 +161,7 @@ class Clients(Rtsp):
         out = self.dir / "received"
         subprocess.run(
             ["gst-launch-1.0", "-q", "rtspsrc", f"location={url}",
-             f"protocols={protocol}", "!", "rtph264depay", "!", "h264parse",
+             "latency=100", f"protocols={protocol}", "!", "rtph264depay", "!", "h264parse",
              "!", "avdec_h264", "!", "videoconvert", "!",
              "video/x-raw,format=I420", "!", "identity", "eos-after=13", "!",
              "filesink", f"location={out}"], check=True, env=FOREIGN,
@@ -215,8 +217,11 @@ class Clients(Rtsp):
         self.assertIn("401", self.probe(url.replace("127", "eve:Secret@127")))
         url = url.replace("127", "eve:secret@127")
         self.assertEqual(self.probe(url), SIZE)
-        Frames(self, url, "tcp").wait_for_more(3)
+        client = Frames(self, url, "udp")
+        client.wait_for_more(3)
         self.assertIn("Server returned 5", self.probe(url))
+        client.process.kill()
+        wait_for(lambda: self.probe(url) == SIZE, 20)
         self.stop(run)
 
 
@@ -261,8 +266,8 @@ class Source(Rtsp):
     def test_end(self):
         """A file that ends begins again."""
         path = self.dir / "short.mkv"
-        media.ffmpeg("-f", "lavfi", "-i", "testsrc=size=96x64:rate=10",
-                     "-t", "2", path)
+        media.ffmpeg("-f", "lavfi", "-i", "testsrc=size=96x64:rate=20",
+                     "-t", "1", path)
         run, url = self.serve(path, "--port", 0)
         client = Frames(self, url, "tcp")
         client.wait_for_more(30)
