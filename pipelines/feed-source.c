@@ -555,7 +555,7 @@ wait_until_closed (FeedSource * self)
 }
 
 void
-feed_source_stop (FeedSource * self, gboolean wait)
+feed_source_stop (FeedSource * self)
 {
   g_mutex_lock (&self->lock);
   self->stopped = TRUE;
@@ -567,6 +567,11 @@ feed_source_stop (FeedSource * self, gboolean wait)
     g_source_remove (self->tick);
   gst_element_call_async (self->pipeline, close_pipeline,
       g_atomic_rc_box_acquire (self), unref_source);
+}
+
+void
+feed_source_free (FeedSource * self, gboolean wait)
+{
   if (wait)
     wait_until_closed (self);
   unref_source (self);

@@ -37,8 +37,11 @@ FeedSource *feed_source_new (const FeedSourceParams * params, GError ** error);
  * clock. Does not wait. */
 void feed_source_start (FeedSource * self, GstClockTime base_time);
 
-/* And frees it. No callback and no frame comes after this. `wait`: until it is
- * closed, but not for ever; otherwise that goes on by itself. */
-void feed_source_stop (FeedSource * self, gboolean wait);
+/* No callback and no frame comes after this. Does not wait: it closes by itself. */
+void feed_source_stop (FeedSource * self);
+
+/* After that. `wait`: until it is closed, but not for ever. A process must not end
+ * before: libraries are unloaded in use then. */
+void feed_source_free (FeedSource * self, gboolean wait);
 
 G_END_DECLS

@@ -28,6 +28,7 @@ struct _Feed
   GstElement *pipeline;         /* that of the program */
   GstElement *outlets[FEED_N_KINDS];
   FeedSource *current;          /* NULL: it is lost, and not yet built anew */
+  FeedSource *last;             /* the one before, which may still be closing */
   guint retry, delay;
   gboolean there;               /* frames come */
   gboolean has_come;            /* they once did */
@@ -139,13 +140,22 @@ fail (Feed * self, const GError * error)
 }
 
 static void
+stop (Feed * self)
+{
+  if (self->last)
+    feed_source_free (self->last, FALSE);
+  self->last = g_steal_pointer (&self->current);
+  feed_source_stop (self->last);
+}
+
+static void
 on_ended (gpointer user_data, const GError * error)
 {
   Feed *self = user_data;
   gboolean was_there = self->there;
 
   if (self->current)
-    feed_source_stop (g_steal_pointer (&self->current), FALSE);
+    stop (self);
   if (!self->has_come && is_final (error)) {
     fail (self, error);
     return;
@@ -281,7 +291,9 @@ feed_free (Feed * self)
   if (self->retry)
     g_source_remove (self->retry);
   if (self->current)
-    feed_source_stop (self->current, TRUE);
+    stop (self);
+  if (self->last)
+    feed_source_free (self->last, TRUE);
   for (guint i = 0; i < FEED_N_KINDS; i++)
     gst_clear_object (&self->outlets[i]);
   gst_object_unref (self->pipeline);
