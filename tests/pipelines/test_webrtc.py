@@ -8,8 +8,10 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import http.client
 import re
 import signal
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -60,16 +62,16 @@ class Server:
     def __init__(self, *args):
         self.process = start("--port", 0, *args)
         line = self.process.stdout.readline()
-        found = re.fullmatch(r"webrtc: open (http://127\.0\.0\.1:(\d+)/) in a "
+        found = re.fullmatch(r"webrtc: open (https?://127\.0\.0\.1:(\d+)/) in a "
                              r"browser \(Ctrl-C ends\)\n", line)
         if not found:
             raise AssertionError(line + self.process.stderr.read())
         self.url, self.port = found[1], int(found[2])
         self.origin = self.url[:-1]
 
-    def connect(self, origin=None):
-        return WebSocket(f"ws://127.0.0.1:{self.port}/signalling",
-                         origin or self.origin)
+    def connect(self, origin=None, tls=None):
+        return WebSocket(f"ws{'s' * bool(tls)}://127.0.0.1:{self.port}/signalling",
+                         origin or self.origin, tls=tls)
 
     def stop(self):
         """What it wrote to standard error, having ended well."""
@@ -227,6 +229,31 @@ class Refusals(unittest.TestCase):
             self.assertEqual(connection.getresponse().status, status, path)
             connection.close()
 
+    def test_certificate(self):
+        """By https and wss, from pages of its own https only."""
+        with tempfile.TemporaryDirectory() as folder:
+            pem = Path(folder, "both.pem")
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+                 "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                 "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out",
+                 Path(folder, "certificate.pem")], check=True,
+                stderr=subprocess.DEVNULL)
+            with open(pem, "a") as both:
+                both.write(Path(folder, "certificate.pem").read_text())
+            server = Server("--certificate", pem)
+            self.addCleanup(server.stop)
+            tls = ssl.create_default_context(cafile=pem)
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port,
+                                                 timeout=20, context=tls)
+        connection.request("GET", "/")
+        self.assertEqual(connection.getresponse().status, 200)
+        connection.close()
+        with server.connect(tls=tls) as peer:
+            self.check_goes_on(peer)
+        with self.assertRaises(Refused):
+            server.connect(f"http://127.0.0.1:{server.port}", tls=tls)
+
     def check_fails(self, *args, says):
         process = start(*args)
         out, error = process.communicate(timeout=60)
@@ -252,7 +279,8 @@ class Refusals(unittest.TestCase):
 class Browser(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--participants", 1, "--idle-timeout", 60)
+        cls.server = Server("--participants", 2, "--idle-timeout", 60,
+                            "--consistency", 0.75)
         cls.addClassCleanup(cls.server.stop)
         cls.chromium = Chromium()
         cls.addClassCleanup(cls.chromium.close)
@@ -315,6 +343,9 @@ class Browser(unittest.TestCase):
             page.text, ("fps-sent", "latency")))) or len(seen) > 1)
 
         # What the sliders show beside them is what the element says.
+        self.assertEqual(page.text("consistency-now"), "0.75")
+        self.assertEqual(page.evaluate(
+            "document.getElementById('consistency').value"), "0.75")
         page.evaluate("""for (const [name, value] of [["detail", 0.5], ["consistency", 1.75]]) {
           const slider = document.getElementById(name);
           slider.value = value;
@@ -322,10 +353,15 @@ class Browser(unittest.TestCase):
         wait_for("the element to change", lambda: (page.text("detail-now"),
                  page.text("consistency-now")) == ("0.50", "1.75"))
 
-        # Another one is told.
+        # Another one has a model of its own, a third is told.
         other = self.open("?size=160x90&codec=VP8")
+        self.check_video(other, "VP8", 160, 90)
+        self.assertEqual(other.text("detail-now"), "1.00")
+        third = self.open()
         wait_for("a refusal", lambda: "All places are taken"
-                 in other.text("status"))
+                 in third.text("status"))
+        other.call("Page.bringToFront")
+        self.stop(other)
         page.call("Page.bringToFront")
         self.check_frames_advance(page)
 
@@ -376,6 +412,5 @@ class Browser(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if "Browser" in sys.argv[3:]:
-        media.need("chromium")
+    media.need("chromium" if "Browser" in sys.argv[3:] else "openssl")
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

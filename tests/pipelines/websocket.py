@@ -21,10 +21,14 @@ class Closed(Exception):
 
 
 class WebSocket:
-    def __init__(self, url, origin=None, timeout=20):
+    def __init__(self, url, origin=None, timeout=20, tls=None):
+        """`tls`: the context of a wss: address."""
         parts = urllib.parse.urlsplit(url)
         self.socket = socket.create_connection((parts.hostname, parts.port),
                                                timeout)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket,
+                                          server_hostname=parts.hostname)
         self.stream = self.socket.makefile("rb")
         lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}",
                  "Upgrade: websocket", "Connection: Upgrade",
