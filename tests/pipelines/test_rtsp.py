@@ -193,6 +193,7 @@ class Clients(Rtsp):
                    for transport in ("udp", "tcp", "tcp"))
         for client in (a, b, c):
             client.wait_for_more(10)
+        self.assertEqual(self.probe(url + "?x"), SIZE)
         b.process.send_signal(signal.SIGSTOP)
         c.process.kill()
         a.wait_for_more(10)
