@@ -58,6 +58,8 @@ get_advice (const GError * error)
     return "; give the right name and password, as rtsp://NAME:PASSWORD@HOST/";
   if (g_error_matches (error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN))
     return "";
+  if (g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT))
+    return "; have it send others";
   return "; give one that has video";
 }
 
@@ -68,7 +70,8 @@ is_final (const GError * error)
   return g_error_matches (error, GST_RESOURCE_ERROR,
       GST_RESOURCE_ERROR_NOT_AUTHORIZED)
       || g_error_matches (error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN)
-      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE);
+      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE)
+      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT);
 }
 
 /* What rtspsrc calls a resource. */
