@@ -41,7 +41,8 @@ typedef struct
 {
   GstElement *appsrc;
   GstAppSink *appsink;
-  GstClockTime last;            /* running time of the last buffer */
+  GstCaps *caps;                /* of the last buffer */
+  GstClockTime last;            /* its running time */
   gboolean begun;
 } Outlet;
 
@@ -76,6 +77,7 @@ free_source (gpointer data)
   FeedSource *self = data;
 
   for (guint i = 0; i < FEED_N_KINDS; i++) {
+    gst_clear_caps (&self->outlets[i].caps);
     gst_clear_object (&self->outlets[i].appsrc);
     gst_clear_object (&self->outlets[i].appsink);
   }
@@ -163,6 +165,23 @@ wait_for (FeedSource * self, GstClockTime time)
   return !self->stopped;
 }
 
+/* What a camera sends must not break the pipeline that has the outlets. */
+static gboolean
+is_accepted (Outlet * outlet, GstCaps * caps)
+{
+  GstPad *pad;
+  gboolean ok;
+
+  if (outlet->caps && gst_caps_is_equal (outlet->caps, caps))
+    return TRUE;
+  pad = gst_element_get_static_pad (outlet->appsrc, "src");
+  ok = gst_pad_peer_query_accept_caps (pad, caps);
+  gst_object_unref (pad);
+  if (ok)
+    gst_caps_replace (&outlet->caps, caps);
+  return ok;
+}
+
 static void
 push (Outlet * outlet, GstSample * sample, GstClockTime time)
 {
@@ -188,6 +207,11 @@ hand_over (FeedSource * self, Outlet * outlet, GstSample * sample)
 {
   GstClockTime time;
 
+  if (!is_accepted (outlet, gst_sample_get_caps (sample))) {
+    self->stopped = TRUE;
+    post (self, "refused");
+    return;
+  }
   if (!outlet->begun)
     begin (self, outlet);
   time = place (self, outlet, sample);
@@ -371,6 +395,12 @@ handle_application (FeedSource * self, GstMessage * message)
   if (gst_message_has_name (message, "end")) {
     end (self, g_error_new_literal (GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED,
             "it has ended"));
+    return;
+  }
+  if (gst_message_has_name (message, "refused")) {
+    end (self, g_error_new_literal (GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
+            "its pictures are too small, too large, or of a format that cannot"
+            " be restored"));
     return;
   }
   if (gst_message_has_name (message, "frame"))

@@ -60,6 +60,8 @@ get_advice (const GError * error)
         " srt://HOST:PORT?passphrase=PASSPHRASE";
   if (g_error_matches (error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN))
     return "";
+  if (g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT))
+    return "; have it send others";
   return "; give one that has video";
 }
 
@@ -70,7 +72,8 @@ is_final (const GError * error)
   return g_error_matches (error, GST_RESOURCE_ERROR,
       GST_RESOURCE_ERROR_NOT_AUTHORIZED)
       || g_error_matches (error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN)
-      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE);
+      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE)
+      || g_error_matches (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT);
 }
 
 /* What rtspsrc calls a resource. */

@@ -41,10 +41,35 @@ struct _RtspServer
   GstRTSPServer *server;
   GSource *listener;
   guint cleanup;
+  GWeakRef outlet;              /* of the medium */
   int n_connections;            /* atomic */
 };
 
 /* --- The medium, in clients' threads ---------------------------------------------- */
+
+typedef GstRTSPMediaFactory RtspFactory;
+typedef GstRTSPMediaFactoryClass RtspFactoryClass;
+
+GType rtsp_factory_get_type (void);
+G_DEFINE_TYPE (RtspFactory, rtsp_factory, GST_TYPE_RTSP_MEDIA_FACTORY);
+
+/* One medium, whatever follows the path: the outlet is only one. */
+static char *
+make_key (GstRTSPMediaFactory * self, const GstRTSPUrl * url)
+{
+  return g_strdup ("restored");
+}
+
+static void
+rtsp_factory_class_init (RtspFactoryClass * klass)
+{
+  klass->gen_key = make_key;
+}
+
+static void
+rtsp_factory_init (RtspFactory * self)
+{
+}
 
 static void
 on_unprepared (GstRTSPMedia * media, gpointer user_data)
@@ -79,6 +104,7 @@ on_media_configure (GstRTSPMediaFactory * factory, GstRTSPMedia * media,
   g_object_set_data_full (G_OBJECT (media), "outlet", outlet,
       gst_object_unref);
   g_signal_connect (media, "unprepared", G_CALLBACK (on_unprepared), self);
+  g_weak_ref_set (&self->outlet, outlet);
   rtsp_video_set_outlet (self->video, outlet);
   gst_object_unref (element);
 }
@@ -86,7 +112,8 @@ on_media_configure (GstRTSPMediaFactory * factory, GstRTSPMedia * media,
 static GstRTSPMediaFactory *
 make_factory (RtspServer * self)
 {
-  GstRTSPMediaFactory *factory = gst_rtsp_media_factory_new ();
+  GstRTSPMediaFactory *factory =
+      g_object_new (rtsp_factory_get_type (), NULL);
   g_autoptr (GstClock) clock = gst_system_clock_obtain ();
 
   gst_rtsp_media_factory_set_launch (factory, MEDIUM);
@@ -270,6 +297,7 @@ rtsp_server_new (const RtspServerParams * params, RtspVideo * video,
   self->params = *params;
   self->video = video;
   self->server = gst_rtsp_server_new ();
+  g_weak_ref_init (&self->outlet, NULL);
   set_up_limits (self);
   set_up_medium (self);
   if (params->user)
@@ -296,6 +324,17 @@ close_session (GstRTSPSessionPool * pool, GstRTSPSession * session,
   return GST_RTSP_FILTER_REMOVE;
 }
 
+/* Clients' threads may be waiting for a first picture, for up to 20 s. */
+static void
+end_medium (RtspServer * self)
+{
+  GstElement *outlet = g_weak_ref_get (&self->outlet);
+
+  if (outlet)
+    GST_ELEMENT_ERROR (outlet, RESOURCE, CLOSE, (NULL), ("the server ends"));
+  gst_clear_object (&outlet);
+}
+
 void
 rtsp_server_free (RtspServer * self)
 {
@@ -306,6 +345,7 @@ rtsp_server_free (RtspServer * self)
     g_source_destroy (self->listener);
     g_source_unref (self->listener);
   }
+  end_medium (self);
   g_list_free (gst_rtsp_server_client_filter (self->server, close_client,
           NULL));
   g_list_free (gst_rtsp_session_pool_filter (sessions, close_session, NULL));
@@ -313,6 +353,7 @@ rtsp_server_free (RtspServer * self)
   g_source_remove (self->cleanup);
   g_object_unref (self->server);
   gst_rtsp_thread_pool_cleanup ();
+  g_weak_ref_clear (&self->outlet);
   g_free (self);
 }
 

@@ -193,6 +193,7 @@ class Clients(Rtsp):
                    for transport in ("udp", "tcp", "tcp"))
         for client in (a, b, c):
             client.wait_for_more(10)
+        self.assertEqual(self.probe(url + "?x"), SIZE)
         b.process.send_signal(signal.SIGSTOP)
         c.process.kill()
         a.wait_for_more(10)
@@ -263,6 +264,20 @@ class Source(Rtsp):
         self.stop(run, r'rtsp: "[^"]*" is not there: [^\n]*\n'
                   r'rtsp: "[^"]*" is there\n')
 
+    def test_silent(self):
+        """Ctrl-C while a client waits for a camera that says nothing."""
+        camera, _, source = self.play_camera()
+        run, url = self.serve(source, "--port", 0)
+        camera.send_signal(signal.SIGSTOP)
+        with socket.create_connection(url.split("/")[2].split(":")) as client:
+            client.sendall(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+                           .encode())
+            client.settimeout(1)
+            with self.assertRaises(TimeoutError):
+                client.recv(100)
+            run.send_signal(signal.SIGINT)
+            self.assertEqual(run.wait(10), 0)
+
     def test_end(self):
         """A file that ends begins again."""
         path = self.dir / "short.mkv"
@@ -326,6 +341,10 @@ class Failures(Rtsp):
         self.check_fails(url, "--port", 0, says="there is no video in it")
         _, _, url = self.play_camera(UNKNOWN_CODEC)
         self.check_fails(url, "--port", 0, says="install the GStreamer plugin")
+
+        small = self.dir / "small.mkv"
+        media.ffmpeg("-f", "lavfi", "-i", "testsrc=size=8x8", "-t", "1", small)
+        self.check_fails(small, "--port", 0, says="too small")
 
     def test_options(self):
         with socket.socket() as used:
