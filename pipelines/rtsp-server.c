@@ -29,6 +29,9 @@
 #define CLEANUP_INTERVAL_S 2
 #define POST_SESSION_TIMEOUT_S 10
 
+/* At the end. */
+#define MAX_ANSWER_MS 2000
+
 /* Nobody has to send more. */
 #define MAX_MESSAGE_BYTES 65536
 
@@ -324,7 +327,7 @@ close_session (GstRTSPSessionPool * pool, GstRTSPSession * session,
   return GST_RTSP_FILTER_REMOVE;
 }
 
-/* Clients' threads may be waiting for a first picture, for up to 20 s. */
+/* Those who wait for a first picture wait no more. */
 static void
 end_medium (RtspServer * self)
 {
@@ -335,21 +338,39 @@ end_medium (RtspServer * self)
   gst_clear_object (&outlet);
 }
 
-void
-rtsp_server_free (RtspServer * self)
+/* Their threads may be in the middle of an answer. */
+static void
+wait_for_clients (RtspServer * self, guint ms)
+{
+  for (guint i = 0; i < ms && g_atomic_int_get (&self->n_connections) > 0; i++)
+    g_usleep (1000);
+}
+
+static void
+close_clients (RtspServer * self)
 {
   GstRTSPSessionPool *sessions =
       gst_rtsp_server_get_session_pool (self->server);
 
-  if (self->listener) {
-    g_source_destroy (self->listener);
-    g_source_unref (self->listener);
-  }
-  end_medium (self);
   g_list_free (gst_rtsp_server_client_filter (self->server, close_client,
           NULL));
   g_list_free (gst_rtsp_session_pool_filter (sessions, close_session, NULL));
   g_object_unref (sessions);
+  wait_for_clients (self, MAX_ANSWER_MS);
+  if (g_atomic_int_get (&self->n_connections) > 0) {
+    end_medium (self);
+    wait_for_clients (self, MAX_ANSWER_MS);
+  }
+}
+
+void
+rtsp_server_free (RtspServer * self)
+{
+  if (self->listener) {
+    g_source_destroy (self->listener);
+    g_source_unref (self->listener);
+  }
+  close_clients (self);
   g_source_remove (self->cleanup);
   g_object_unref (self->server);
   gst_rtsp_thread_pool_cleanup ();

@@ -129,7 +129,7 @@ class Rtsp(program.ProgramTest):
         """Ctrl-C ends it well, whoever is connected."""
         self.assertIsNone(run.poll(), self.read("error"))
         run.send_signal(signal.SIGINT)
-        self.assertEqual(run.wait(30), 0)
+        self.assertEqual(run.wait(30), 0, self.read("error"))
         self.assertRegex(self.read("error"), rf"\A{error}\Z")
 
     def probe(self, url, transport="tcp"):
