@@ -5,8 +5,7 @@
  */
 #include "restream-server.h"
 
-#include <libsoup/soup.h>
-#include <string.h>
+#include "pages.h"
 
 struct _RestreamServer
 {
@@ -17,41 +16,11 @@ struct _RestreamServer
 
 /* --- Files -------------------------------------------------------------------- */
 
-static const struct
-{
-  const char *path, *resource, *type;
-} files[] = {
-  { "/", "index.html", "text/html; charset=utf-8" },
-  { "/page.css", "page.css", "text/css; charset=utf-8" },
-  { "/page.js", "page.js", "text/javascript; charset=utf-8" },
+static const Page pages[] = {
+  { "/", "text/html; charset=utf-8", "/restream/index.html" },
+  { "/page.css", "text/css; charset=utf-8", "/restream/page.css" },
+  { "/page.js", "text/javascript; charset=utf-8", "/restream/page.js" },
 };
-
-static void
-send_bytes (SoupServerMessage * message, GBytes * bytes, const char *type,
-    const char *caching)
-{
-  SoupMessageHeaders *headers =
-      soup_server_message_get_response_headers (message);
-
-  soup_message_headers_set_content_type (headers, type, NULL);
-  soup_message_headers_append (headers, "Cache-Control", caching);
-  soup_message_headers_append (headers, "X-Content-Type-Options", "nosniff");
-  soup_message_body_append_bytes (soup_server_message_get_response_body
-      (message), bytes);
-  soup_server_message_set_status (message, SOUP_STATUS_OK, NULL);
-}
-
-static void
-send_page (SoupServerMessage * message, guint i)
-{
-  g_autofree char *path = g_strconcat ("/restream/", files[i].resource, NULL);
-  g_autoptr (GBytes) bytes = g_resources_lookup_data (path, 0, NULL);
-
-  soup_message_headers_append (soup_server_message_get_response_headers
-      (message), "Content-Security-Policy", "default-src 'self'; "
-      "media-src 'self' blob:; frame-ancestors 'none'");
-  send_bytes (message, bytes, files[i].type, "no-cache");
-}
 
 static gboolean
 is_playlist (const char *file)
@@ -84,7 +53,7 @@ send_file (RestreamServer * self, SoupServerMessage * message,
     return;
   }
   bytes = g_bytes_new_take (data, n);
-  send_bytes (message, bytes, get_type (file),
+  pages_send_bytes (message, bytes, get_type (file),
       is_playlist (file) ? "no-cache" : "max-age=3600");
 }
 
@@ -94,53 +63,16 @@ on_request (SoupServer * soup, SoupServerMessage * message, const char *path,
 {
   RestreamServer *self = user_data;
 
-  for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
-    if (strcmp (path, files[i].path) == 0) {
-      send_page (message, i);
-      return;
-    }
-  }
+  if (pages_send (message, pages, G_N_ELEMENTS (pages), path, "default-src 'self';"
+          " media-src 'self' blob:; frame-ancestors 'none'"))
+    return;
   if (path[0] == '/' && hls_has (self->hls, path + 1))
     send_file (self, message, path + 1);
   else
     soup_server_message_set_status (message, SOUP_STATUS_NOT_FOUND, NULL);
 }
 
-/* Nobody has anything to upload. */
-static void
-before_request (SoupServer * soup, SoupServerMessage * message,
-    const char *path, GHashTable * query, gpointer user_data)
-{
-  const char *method = soup_server_message_get_method (message);
-
-  soup_message_body_set_accumulate (soup_server_message_get_request_body
-      (message), FALSE);
-  if (strcmp (method, "GET") != 0 && strcmp (method, "HEAD") != 0)
-    soup_server_message_set_status (message, SOUP_STATUS_METHOD_NOT_ALLOWED,
-        NULL);
-}
-
 /* --- Making ------------------------------------------------------------------- */
-
-static gboolean
-listen_on (RestreamServer * self, const char *host, int port, GError ** error)
-{
-  g_autoptr (GSocketAddress) address =
-      g_inet_socket_address_new_from_string (host, port);
-  g_autoptr (GError) cause = NULL;
-
-  if (!address) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-        "\"%s\" is no IP address: --host takes one of this machine's, or "
-        "0.0.0.0 for all", host);
-    return FALSE;
-  }
-  if (soup_server_listen (self->soup, address, 0, &cause))
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, cause->code, "cannot listen on %s, port %d: "
-      "%s: choose others with --host and --port", host, port, cause->message);
-  return FALSE;
-}
 
 RestreamServer *
 restream_server_new (const char *folder, Hls * hls, const char *host, int port,
@@ -151,9 +83,10 @@ restream_server_new (const char *folder, Hls * hls, const char *host, int port,
   self->folder = g_strdup (folder);
   self->hls = hls;
   self->soup = soup_server_new (NULL, NULL);
-  soup_server_add_early_handler (self->soup, "/", before_request, self, NULL);
+  soup_server_add_early_handler (self->soup, "/", pages_refuse_uploads, NULL,
+      NULL);
   soup_server_add_handler (self->soup, "/", on_request, self, NULL);
-  if (!listen_on (self, host, port, error))
+  if (!pages_listen (self->soup, host, port, 0, error))
     g_clear_pointer (&self, restream_server_free);
   return self;
 }
@@ -170,9 +103,5 @@ restream_server_free (RestreamServer * self)
 char *
 restream_server_get_url (RestreamServer * self)
 {
-  GSList *uris = soup_server_get_uris (self->soup);
-  char *url = g_uri_to_string (uris->data);
-
-  g_slist_free_full (uris, (GDestroyNotify) g_uri_unref);
-  return url;
+  return pages_get_url (self->soup);
 }

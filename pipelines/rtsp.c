@@ -87,16 +87,6 @@ read_password (Rtsp * self, GError ** error)
 }
 
 static gboolean
-check_range (const char *name, int value, int min, int max, GError ** error)
-{
-  if (value >= min && value <= max)
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-      "--%s takes a number from %d to %d, not %d", name, min, max, value);
-  return FALSE;
-}
-
-static gboolean
 check_address (const Rtsp * self, GError ** error)
 {
   g_autoptr (GInetAddress) address =
@@ -123,8 +113,8 @@ check_options (Rtsp * self, int argc, char **argv, GError ** error)
     return FALSE;
   }
   self->video_params.text = argv[1];
-  return check_range ("port", self->server_params.port, 0, 65535, error)
-      && check_range ("clients", self->server_params.clients, 1, MAX_CLIENTS,
+  return settings_check_range ("port", self->server_params.port, 0, 65535, error)
+      && settings_check_range ("clients", self->server_params.clients, 1, MAX_CLIENTS,
       error) && check_address (self, error) && read_password (self, error);
 }
 

@@ -43,6 +43,17 @@ settings_check (const Settings * self, GError ** error)
   return FALSE;
 }
 
+gboolean
+settings_check_range (const char *name, int value, int min, int max,
+    GError ** error)
+{
+  if (value >= min && value <= max)
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+      "--%s takes a number from %d to %d, not %d", name, min, max, value);
+  return FALSE;
+}
+
 void
 settings_apply (const Settings * self, GstElement * restore)
 {

@@ -22,6 +22,10 @@ void settings_add (Settings * self, GOptionContext * context);
 /* After parsing: FALSE and `error` where the element could not be so. */
 gboolean settings_check (const Settings * self, GError ** error);
 
+/* The same for another option of a program, --`name`. */
+gboolean settings_check_range (const char *name, int value, int min, int max,
+    GError ** error);
+
 void settings_apply (const Settings * self, GstElement * restore);
 void settings_clear (Settings * self);
 

@@ -4,6 +4,7 @@
  */
 #include "webrtc-server.h"
 
+#include "pages.h"
 #include "webrtc-peer.h"
 
 #include <libsoup/soup.h>
@@ -20,60 +21,21 @@ struct _WebrtcServer
 
 /* --- Page ------------------------------------------------------------------- */
 
-static const struct
-{
-  const char *path, *resource, *type;
-} files[] = {
-  { "/", "index.html", "text/html; charset=utf-8" },
-  { "/page.css", "page.css", "text/css; charset=utf-8" },
-  { "/page.js", "page.js", "text/javascript; charset=utf-8" },
-  { "/bicubic.js", "bicubic.js", "text/javascript; charset=utf-8" },
-  { "/delay.js", "delay.js", "text/javascript; charset=utf-8" },
+static const Page pages[] = {
+  { "/", "text/html; charset=utf-8", "/webrtc/index.html" },
+  { "/page.css", "text/css; charset=utf-8", "/webrtc/page.css" },
+  { "/page.js", "text/javascript; charset=utf-8", "/webrtc/page.js" },
+  { "/bicubic.js", "text/javascript; charset=utf-8", "/webrtc/bicubic.js" },
+  { "/delay.js", "text/javascript; charset=utf-8", "/webrtc/delay.js" },
 };
-
-static void
-send_file (SoupServerMessage * message, guint i)
-{
-  g_autofree char *path = g_strconcat ("/webrtc/", files[i].resource, NULL);
-  g_autoptr (GBytes) bytes = g_resources_lookup_data (path, 0, NULL);
-  SoupMessageHeaders *headers =
-      soup_server_message_get_response_headers (message);
-
-  soup_message_headers_set_content_type (headers, files[i].type, NULL);
-  soup_message_headers_append (headers, "Cache-Control", "no-cache");
-  soup_message_headers_append (headers, "X-Content-Type-Options", "nosniff");
-  soup_message_headers_append (headers, "Content-Security-Policy",
-      "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'");
-  soup_message_body_append_bytes (soup_server_message_get_response_body
-      (message), bytes);
-  soup_server_message_set_status (message, SOUP_STATUS_OK, NULL);
-}
 
 static void
 on_request (SoupServer * soup, SoupServerMessage * message, const char *path,
     GHashTable * query, gpointer user_data)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
-    if (strcmp (path, files[i].path) == 0) {
-      send_file (message, i);
-      return;
-    }
-  }
-  soup_server_message_set_status (message, SOUP_STATUS_NOT_FOUND, NULL);
-}
-
-/* Nobody has anything to upload. */
-static void
-before_request (SoupServer * soup, SoupServerMessage * message,
-    const char *path, GHashTable * query, gpointer user_data)
-{
-  const char *method = soup_server_message_get_method (message);
-
-  soup_message_body_set_accumulate (soup_server_message_get_request_body
-      (message), FALSE);
-  if (strcmp (method, "GET") != 0 && strcmp (method, "HEAD") != 0)
-    soup_server_message_set_status (message, SOUP_STATUS_METHOD_NOT_ALLOWED,
-        NULL);
+  if (!pages_send (message, pages, G_N_ELEMENTS (pages), path, "default-src 'self';"
+          " connect-src 'self' ws: wss:; frame-ancestors 'none'"))
+    soup_server_message_set_status (message, SOUP_STATUS_NOT_FOUND, NULL);
 }
 
 /* --- Origin ------------------------------------------------------------------ */
@@ -117,7 +79,7 @@ before_signalling (SoupServer * soup, SoupServerMessage * message,
   const char *origin = soup_message_headers_get_one
       (soup_server_message_get_request_headers (message), "Origin");
 
-  before_request (soup, message, path, query, NULL);
+  pages_refuse_uploads (soup, message, path, query, NULL);
   if (!origin || !(is_own_origin (self, message, origin)
           || (self->params->origins && g_strv_contains ((const char *const *)
                   self->params->origins, origin))))
@@ -171,30 +133,6 @@ load_certificate (WebrtcServer * self, GError ** error)
   return TRUE;
 }
 
-static gboolean
-listen_on (WebrtcServer * self, GError ** error)
-{
-  const WebrtcServerParams *params = self->params;
-  g_autoptr (GSocketAddress) address =
-      g_inet_socket_address_new_from_string (params->host, params->port);
-  GError *cause = NULL;
-
-  if (!address) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-        "\"%s\" is no IP address: --host takes one of this machine's, or "
-        "0.0.0.0 for all", params->host);
-    return FALSE;
-  }
-  if (soup_server_listen (self->soup, address,
-          params->certificate ? SOUP_SERVER_LISTEN_HTTPS : 0, &cause))
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, cause->code, "cannot listen on %s, port %d: "
-      "%s: choose others with --host and --port", params->host, params->port,
-      cause->message);
-  g_error_free (cause);
-  return FALSE;
-}
-
 WebrtcServer *
 webrtc_server_new (const WebrtcServerParams * params, GError ** error)
 {
@@ -203,13 +141,15 @@ webrtc_server_new (const WebrtcServerParams * params, GError ** error)
   self->params = params;
   self->peers = g_hash_table_new (NULL, NULL);
   self->soup = soup_server_new (NULL, NULL);
-  soup_server_add_early_handler (self->soup, "/", before_request, self, NULL);
+  soup_server_add_early_handler (self->soup, "/", pages_refuse_uploads, NULL,
+      NULL);
   soup_server_add_handler (self->soup, "/", on_request, self, NULL);
   soup_server_add_early_handler (self->soup, SIGNALLING, before_signalling,
       self, NULL);
   soup_server_add_websocket_handler (self->soup, SIGNALLING, NULL, NULL,
       on_websocket, self, NULL);
-  if (!load_certificate (self, error) || !listen_on (self, error))
+  if (!load_certificate (self, error) || !pages_listen (self->soup, params->host,
+          params->port, params->certificate ? SOUP_SERVER_LISTEN_HTTPS : 0, error))
     g_clear_pointer (&self, webrtc_server_free);
   return self;
 }
@@ -237,9 +177,5 @@ webrtc_server_free (WebrtcServer * self)
 char *
 webrtc_server_get_url (WebrtcServer * self)
 {
-  GSList *uris = soup_server_get_uris (self->soup);
-  char *url = g_uri_to_string (uris->data);
-
-  g_slist_free_full (uris, (GDestroyNotify) g_uri_unref);
-  return url;
+  return pages_get_url (self->soup);
 }

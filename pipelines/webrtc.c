@@ -49,16 +49,6 @@ parse_options (WebrtcServerParams * params, int *argc, char ***argv,
 }
 
 static gboolean
-check_range (const char *name, int value, int min, int max, GError ** error)
-{
-  if (value >= min && value <= max)
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-      "--%s takes a number from %d to %d, not %d", name, min, max, value);
-  return FALSE;
-}
-
-static gboolean
 check_options (WebrtcServerParams * params, int argc, char **argv,
     GError ** error)
 {
@@ -73,10 +63,10 @@ check_options (WebrtcServerParams * params, int argc, char **argv,
         params->media.stun);
     return FALSE;
   }
-  return check_range ("port", params->port, 0, 65535, error)
-      && check_range ("participants", params->participants, 1,
+  return settings_check_range ("port", params->port, 0, 65535, error)
+      && settings_check_range ("participants", params->participants, 1,
       MAX_PARTICIPANTS, error)
-      && check_range ("idle-timeout", params->idle_timeout, 1, 3600, error)
+      && settings_check_range ("idle-timeout", params->idle_timeout, 1, 3600, error)
       && settings_check (&params->media.settings, error);
 }
 
