@@ -11,6 +11,24 @@ import time
 import unittest
 from pathlib import Path
 
+# A session of PipeWire's own; WirePlumber does not wait for it. Ends with its
+# process group.
+PIPEWIRE = ["dbus-run-session", "--", "sh", "-c", "pipewire & "
+            "until [ -S $XDG_RUNTIME_DIR/pipewire-0 ]; do sleep 0.05; done; "
+            "wireplumber"]
+
+
+def start_display(width, height):
+    """An X server that nobody sees: its process, and what DISPLAY is to be."""
+    ready, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0",
+         f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"],
+        pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(ready) as pipe:
+        return server, ":" + pipe.readline().strip()
+
 
 def wait_for(what, seconds=30):
     """Gives the first true result of what ()."""

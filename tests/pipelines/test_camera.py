@@ -41,12 +41,8 @@ class Camera(program.ProgramTest):
         cls.env = {**os.environ, "XDG_RUNTIME_DIR": str(cls.session),
                    "HOME": str(cls.session), "G_DEBUG": ""}
         os.environ["XDG_RUNTIME_DIR"] = str(cls.session)
-        # WirePlumber does not wait for PipeWire.
         daemon = subprocess.Popen(
-            ["dbus-run-session", "--", "sh", "-c", "pipewire & "
-             "until [ -S $XDG_RUNTIME_DIR/pipewire-0 ]; do sleep 0.05; done; "
-             "wireplumber"],
-            env=cls.env, start_new_session=True, stdin=subprocess.DEVNULL,
+            program.PIPEWIRE, env=cls.env, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         cls.addClassCleanup(daemon.wait)
         cls.addClassCleanup(os.killpg, daemon.pid, signal.SIGTERM)

@@ -218,16 +218,9 @@ class Window(Compare):
 
     def setUp(self):
         super().setUp()
-        ready, write = os.pipe()
-        server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "256x192x24",
-             "-nolisten", "tcp", "-noreset"], pass_fds=[write],
-            stderr=subprocess.DEVNULL)
+        server, self.display = program.start_display(WIDTH, HEIGHT)
         self.addCleanup(server.communicate)
         self.addCleanup(server.terminate)
-        os.close(write)
-        with os.fdopen(ready) as pipe:
-            self.display = ":" + pipe.readline().strip()
         self.env = {"DISPLAY": self.display}
 
     def grab(self):
