@@ -87,17 +87,17 @@ def head_shapes(c):
 
 
 def randomise(config, generator):
-    """Parameters none of which is idle: attention that chooses, norms away
-    from identity, biases of every place in a window."""
+    """Parameters none of which is idle, and none so strong that rounding
+    grows: norms away from identity, a bias for every place in a window."""
     def normal(shape, mean, std):
         return torch.randn(shape, generator=generator) * std + mean
 
     state = {}
     for name, shape in [*swin_shapes(config), *head_shapes(config)]:
         if name.endswith("table") or name == "label_embed":
-            state[name] = normal(shape, 0, 1)
+            state[name] = normal(shape, 0, .5 if "table" in name else 1)
             continue
-        gain = 2 if name.endswith((".qkv", ".query", ".key")) else 1.2
+        gain = 1.2 if name.endswith((".qkv", ".query", ".key")) else .8
         state[name + ".weight"] = normal(shape, 1, .2) if len(shape) == 1 \
             else normal(shape, 0, gain / math.sqrt(math.prod(shape[1:])))
         if not name.endswith(".reduction"):
