@@ -157,6 +157,8 @@ typedef struct
   /* The networks' result was not a number: the picture is the LQ frame, merely
    * enlarged, and no past for the next one. */
   gboolean plain;
+  gboolean cut;                 /* it began a new scene, by its difference from the
+                                 * one before */
   GError *error;                /* this frame's failure, or NULL; owned */
   gint64 stage_ns[DLORAL_N_STAGES];
 } DloralFrame;
