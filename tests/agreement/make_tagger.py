@@ -9,7 +9,7 @@
 # first), `embeds` ([1 + n][projection_dim]), `logits` ([tags]), computed in
 # float64; metadata `tags` are those that hold, joined by ", ".
 #
-# Needs what tagger.py needs.
+# Needs what make_case.py needs.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
@@ -22,10 +22,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-import tagger
-from make_case import make_frames
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "weights"))
 
-SEED = 11
+import tagger                                           # noqa: E402
+from converter.layouts import tagger_layout             # noqa: E402
+from make_case import make_frames                       # noqa: E402
+
+SEED = 12
 # Three stages of 16, 8 and 4 tokens a side: windows that roll, among them some
 # that meet no edge; a stage of one block; one that is a single window.
 CONFIG = {
@@ -44,64 +48,22 @@ SIZES = ((26, 18), (40, 33), (11, 6))   # the last one is enlarged for the net
 LOGIT_SPREAD, NEAR = 1.5, .02
 
 
-def swin_shapes(c):
-    """Name and shape of a layer's weight; of a bias table, its own."""
-    top, width = "visual_encoder", c["embed_dim"]
-    yield top + ".patch_embed.proj", (width, 3) + 2 * (c["patch_size"],)
-    yield top + ".patch_embed.norm", (width,)
-    for stage, depth in enumerate(c["depths"]):
-        for n in range(depth):
-            name = f"{top}.layers.{stage}.blocks.{n}."
-            yield name + "norm1", (width,)
-            yield name + "attn.relative_position_bias_table", (
-                (2 * c["window_size"] - 1) ** 2, c["num_heads"][stage])
-            yield name + "attn.qkv", (3 * width, width)
-            yield name + "attn.proj", (width, width)
-            yield name + "norm2", (width,)
-            yield name + "mlp.fc1", (c["mlp_ratio"] * width, width)
-            yield name + "mlp.fc2", (width, c["mlp_ratio"] * width)
-        if stage < len(c["depths"]) - 1:
-            name = f"{top}.layers.{stage}.downsample."
-            yield name + "norm", (4 * width,)
-            yield name + "reduction", (2 * width, 4 * width)
-            width *= 2
-    yield top + ".norm", (width,)
-    yield "image_proj", (c["projection_dim"], width)
-
-
-def head_shapes(c):
-    hidden, seen = c["hidden_size"], c["projection_dim"]
-    yield "label_embed", (c["tags"], seen)
-    yield "wordvec_proj", (hidden, seen)
-    for n in range(c["num_hidden_layers"]):
-        name = f"tagging_head.encoder.layer.{n}."
-        yield name + "crossattention.self.query", (hidden, hidden)
-        yield name + "crossattention.self.key", (hidden, seen)
-        yield name + "crossattention.self.value", (hidden, seen)
-        yield name + "crossattention.output.dense", (hidden, hidden)
-        yield name + "crossattention.output.LayerNorm", (hidden,)
-        yield name + "intermediate.dense", (c["intermediate_size"], hidden)
-        yield name + "output.dense", (hidden, c["intermediate_size"])
-        yield name + "output.LayerNorm", (hidden,)
-    yield "fc", (1, hidden)
-
-
 def randomise(config, generator):
     """Parameters none of which is idle, and none so strong that rounding
     grows: norms away from identity, a bias for every place in a window."""
-    def normal(shape, mean, std):
-        return torch.randn(shape, generator=generator) * std + mean
-
     state = {}
-    for name, shape in [*swin_shapes(config), *head_shapes(config)]:
-        if name.endswith("table") or name == "label_embed":
-            state[name] = normal(shape, 0, .5 if "table" in name else 1)
-            continue
-        gain = 1.2 if name.endswith((".qkv", ".query", ".key")) else .8
-        state[name + ".weight"] = normal(shape, 1, .2) if len(shape) == 1 \
-            else normal(shape, 0, gain / math.sqrt(math.prod(shape[1:])))
-        if not name.endswith(".reduction"):
-            state[name + ".bias"] = normal(shape[:1], 0, .2)
+    for name, shape in tagger_layout(config).items():
+        layer, _, kind = name.rpartition(".")
+        mean, spread = 0, .7 if "table" in kind else 1
+        if kind == "bias":
+            spread = .2
+        elif len(shape) == 1:
+            mean, spread = 1, .2
+        elif kind == "weight":
+            gain = 1.5 if layer.endswith((".qkv", ".query", ".key")) \
+                else 1.2 if ".crossattention." in layer else .9
+            spread = gain / math.sqrt(math.prod(shape[1:]))
+        state[name] = torch.randn(shape, generator=generator) * spread + mean
     return state
 
 
