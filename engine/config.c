@@ -13,6 +13,7 @@
 #define MAX_CHANNELS 8192
 #define MAX_LAYERS 16
 #define MAX_DOWNSCALE 64
+#define MAX_TAGGER_GRID 256     /* tokens to a side */
 #define REQUIRED (-1)           /* as a default: there is none */
 
 typedef enum
@@ -569,6 +570,10 @@ check_tagger_stages (const Scope * s, const DloralTaggerConfig * tagger)
 {
   int window = tagger->window_size, last = tagger->stages - 1;
 
+  if (tagger->image_size / tagger->patch_size > MAX_TAGGER_GRID)
+    return fail (s, "patch_size", "expected at most %d tokens to a side of %d, "
+        "found %d", MAX_TAGGER_GRID, tagger->image_size,
+        tagger->image_size / tagger->patch_size);
   if (tagger->image_size % (tagger->patch_size << last) != 0)
     return fail (s, "image_size", "expected a multiple of %d, a token of the "
         "last stage, found %d", tagger->patch_size << last,

@@ -41,9 +41,9 @@ open_file (DloralTagger *t, const char *path, GError **error)
   t->config = t->model->config.tagger;
   if (t->config.stages > 0)
     return TRUE;
-  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_CONFIG, "File '%s': the model "
-      "file has no tagger to find a prompt with; give a tagger file, or a model "
-      "file that was converted with --ram",
+  g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_CONFIG, "File '%s': config "
+      "key 'tagger': expected a tagger, to find a prompt with, found nothing; "
+      "give a tagger file, or a model file that was converted with --ram",
       dloral_safetensors_get_path (t->file));
   return FALSE;
 }

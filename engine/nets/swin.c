@@ -72,6 +72,13 @@ dloral_swin_bind (DloralGraph *g, const DloralTaggerConfig *config, int i)
 
 /* --- Orders of tokens ----------------------------------------------------- */
 
+/* Nothing is sized by what no file has confirmed. */
+static float *
+order_new (DloralBuilder *b, int n)
+{
+  return b->error ? NULL : g_new (float, n);
+}
+
 /* dst [h][w][c] = the rows of x that `rows` [n] names, taken over. */
 static DloralTensor *
 gather (DloralBuilder *b, const char *key, DloralTensor *x, int h, int w, int c,
@@ -97,8 +104,8 @@ reorder (DloralBuilder *b, const Place *p, DloralTensor *x, gboolean back)
 
   if (across == 1)
     return x;
-  order = g_new (float, n);
-  for (int i = 0; i < n; i++) {
+  order = order_new (b, n);
+  for (int i = 0; order && i < n; i++) {
     int group = i / rows, at = i % rows;
     int y = group / across * p->window + at / p->window + p->shift;
     int column = group % across * p->window + at % p->window + p->shift;
@@ -116,9 +123,9 @@ pair_tokens (DloralBuilder *b, const Place *p, DloralTensor *x)
 {
   int half = p->grid / 2, n = p->grid * p->grid;
   g_autofree char *key = g_strdup_printf ("tagger.pairs-%d", p->grid);
-  float *order = g_new (float, n);
+  float *order = order_new (b, n);
 
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; order && i < n; i++) {
     int y = i / 4 / half * 2 + i % 2, column = i / 4 % half * 2 + i / 2 % 2;
 
     order[i] = y * p->grid + column;

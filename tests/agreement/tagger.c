@@ -188,7 +188,7 @@ test_none (void)
 
   g_assert_null (dloral_tagger_new (model, NULL, FALSE, NULL, &error));
   g_assert_error (error, DLORAL_ERROR, DLORAL_ERROR_CONFIG);
-  g_assert_nonnull (strstr (error->message, "has no tagger"));
+  g_assert_nonnull (strstr (error->message, "give a tagger file"));
   dloral_model_unref (model);
 }
 
