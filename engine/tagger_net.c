@@ -349,6 +349,13 @@ dloral_tagger_net_new (DloralModel *model, const DloralSafetensors *file,
   return net;
 }
 
+const DloralGraph *
+dloral_tagger_net_get_graph (const DloralTaggerNet *net, guint i)
+{
+  return i < net->pieces->len ? g_array_index (net->pieces, Piece, i).graph
+      : NULL;
+}
+
 void
 dloral_tagger_net_free (DloralTaggerNet *net)
 {

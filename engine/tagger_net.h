@@ -20,6 +20,10 @@ DloralTaggerNet *dloral_tagger_net_new (DloralModel * model,
     const gint * cancelled, GError ** error);
 void dloral_tagger_net_free (DloralTaggerNet * net);
 
+/* For tables: its graphs in the order they run, NULL behind the last. */
+const DloralGraph *dloral_tagger_net_get_graph (const DloralTaggerNet * net,
+    guint i);
+
 /* input f32 [image_size][image_size][3] (antialias.h) → logits [tags]. keep: for the
  * next time, what was compiled, its weights and memory. Waits for the end. One
  * thread at a time, any; looks at `cancelled` before every block. */
