@@ -141,11 +141,10 @@ def read_config(source):
 def adapter_shapes(layer, weight):
     """Of lora_A and lora_B beside a weight of that shape; None where the
     published code has no adapter. Of q, k and v in one, q and v have."""
-    outputs, inputs = weight
     if layer.endswith(".attn.qkv"):
-        return (2 * RANK, inputs), (outputs // 3 * 2, RANK)
+        return (2 * RANK, weight[1]), (weight[0] // 3 * 2, RANK)
     if layer.endswith((".self.query", ".self.key")):
-        return (RANK, inputs), (outputs, RANK)
+        return (RANK, weight[1]), (weight[0], RANK)
     return None
 
 
@@ -207,7 +206,8 @@ class Dape:
 
     def check_unused(self):
         extra = [n for n in self.source.unused()
-                 if ".lora_" in n and n.startswith((SWIN, HEAD))]
+                 if n.endswith((".lora_A", ".lora_B"))
+                 and n.startswith((SWIN, HEAD))]
         if extra:
             raise Problem(f"{self.source.label}: {len(extra)} tensors are of "
                           f"adapters of no layer of this RAM's: {some(extra)}")
@@ -278,8 +278,8 @@ def read_tags(folder, number):
 
 
 def read_thresholds(folder, number):
-    """Of the probability from which on a tag holds, [number]. The published
-    code caps them at 0.9, but not those above: as they stand."""
+    """[number]: the probability above which a tag holds. The published code
+    caps them at 0.9, but not those above: they are as they stand."""
     path, lines = read_lines(folder, "ram_tag_list_threshold.txt", number,
                              "thresholds")
     thresholds = []
