@@ -86,7 +86,8 @@ typedef enum
   DLORAL_OP_PASTE,
   DLORAL_OP_GATHER,             /* dst, as rows as wide as a pixel of src[0]: row j
                                  * is pixel weight[j] of src[0]; any type, the
-                                 * same. weight [rows], whole numbers */
+                                 * same. weight [rows], whole numbers, which f32
+                                 * holds up to 2^24 */
   DLORAL_OP_RETRIEVAL,
   DLORAL_OP_UNPACK,
   DLORAL_OP_PACK,
@@ -152,8 +153,8 @@ typedef struct
      * causal: query i sees keys 0 … i only; there are as many as queries.
      * rows: 0, or positions come in groups of that many, as many in each source,
      * and see their own group only, not causal. To a group's scaled scores is
-     * added what weight [kinds][heads·rows][rows] has for its kind: 0 where
-     * `kinds` is 1; where that is 4, groups lie `across` side by side, and 1
+     * added what weight [kinds][heads·rows][rows], finite, has for its kind: 0
+     * where `kinds` is 1; where that is 4, groups lie `across` side by side, and 1
      * more in the last column, 2 more in the last line of them. */
     struct { int heads, head_dim; float scale; int first[3]; gboolean causal;
       int rows, kinds, across; } attention;

@@ -265,8 +265,6 @@ build_layer_norm (DloralCase * c, DloralOp * op, GRand * rand)
   op->bias = bias (c, rand, channels);
 }
 
-/* Three sources, each with `width` channels from its `first` on. In a fused
- * projection all three are the same tensor. */
 /* Windows of a picture, or of several. */
 static void
 build_grouped_attention (DloralCase * c, DloralOp * op, GRand * rand)
@@ -291,6 +289,8 @@ build_grouped_attention (DloralCase * c, DloralOp * op, GRand * rand)
   set_dst (c, op, lines * across, rows, width, pick_dtype (c, rand));
 }
 
+/* Three sources, each with `width` channels from its `first` on. In a fused
+ * projection all three are the same tensor. */
 static void
 build_plain_attention (DloralCase * c, DloralOp * op, GRand * rand)
 {
