@@ -669,7 +669,7 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03, 0},
   {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01, 0},
   {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01, 0},
-  {DLORAL_OP_ATTENTION, build_attention, 45, FALSE, 3e-5, 0.03, 0},
+  {DLORAL_OP_ATTENTION, build_attention, 36, FALSE, 3e-5, 0.03, 0},
   {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0, 0},
   {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005, 0},
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0, 0},
