@@ -4,6 +4,10 @@
  */
 #include "tagger_net.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "nets/query2label.h"
 #include "nets/swin.h"
 
@@ -180,6 +184,9 @@ release (DloralTaggerNet *net)
     free_memory (net, &net->memories[i]);
   free_memory (net, &net->arena);
   net->arena_size = 0;
+#ifdef __GLIBC__
+  malloc_trim (0);              /* else a hundred megabytes stay in its heap */
+#endif
 }
 
 static gboolean
