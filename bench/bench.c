@@ -15,7 +15,7 @@ typedef struct
   char *model, *precision;
   char **sizes;
   int n_operators, soak, live;
-  gboolean json, no_element, change;
+  gboolean json, no_element, change, tagger;
 } Options;
 
 static gboolean
@@ -120,6 +120,26 @@ change (const Options *o, int width, int height)
 }
 
 static gboolean
+tag (const Options *o)
+{
+  BenchTagger r;
+  GError *error = NULL;
+
+  if (!bench_tagger (&o->params, &r, &error))
+    return fail (error);
+  printf (o->json ? "{\"tagger\": \"%s\", \"once_s\": [%.2f, %.2f], "
+      "\"once_peak_mib\": %.0f, \"once_after_mib\": %.0f, "
+      "\"kept_s\": [%.2f, %.2f], \"kept_peak_mib\": %.0f, "
+      "\"kept_after_mib\": %.0f}\n" :
+      "tagger, %s: %.2f s, again %.2f s; at most %.0f MiB, %.0f MiB after it; "
+      "kept: %.2f s, again %.2f s; at most %.0f MiB, %.0f MiB after it\n",
+      r.precision, r.once.first, r.once.second, r.once.peak / 1048576.,
+      r.once.after / 1048576., r.kept.first, r.kept.second,
+      r.kept.peak / 1048576., r.kept.after / 1048576.);
+  return TRUE;
+}
+
+static gboolean
 run (const Options *o)
 {
   static char *defaults[] = { "160x90", "320x180", NULL };
@@ -127,6 +147,8 @@ run (const Options *o)
   char **sizes = o->sizes ? o->sizes : o->soak ? soak_defaults : defaults;
   gboolean ok = TRUE;
 
+  if (o->tagger)
+    return tag (o);
   for (; ok && *sizes; sizes++) {
     int width, height;
 
@@ -162,6 +184,8 @@ main (int argc, char **argv)
         "for --soak: a live source of so many frames a second", "FPS"},
     {"change", 0, 0, G_OPTION_ARG_NONE, &o.change,
         "instead: how late frames are while the strengths change", NULL},
+    {"tagger", 0, 0, G_OPTION_ARG_NONE, &o.tagger,
+        "instead: seconds and memory that the model file's tagger takes", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &o.json,
         "one JSON object a size", NULL},
     {NULL}

@@ -81,6 +81,10 @@ BenchEngine *bench_stream (const DloralModel * model, DloralStream * stream,
 /* Frame number t, a grating that moves: RGB, [height][stride]. */
 void bench_draw (guint8 * rgb, gsize stride, int width, int height, int t);
 
+/* Bytes of this process: "VmRSS:", resident, or "VmHWM:", the most that were. 0 where
+ * the system does not say. */
+gsize bench_read_memory (const char *key);
+
 /* Of x [n], which is sorted. */
 double bench_median (double *x, int n);
 
@@ -102,6 +106,23 @@ typedef struct
  * strengths change. */
 gboolean bench_change (const BenchParams * params, int width, int height,
     BenchChange * result, GError ** error);
+
+/* Two frames looked at. Bytes resident in the process, more than before. */
+typedef struct
+{
+  double first, second;         /* seconds */
+  gsize peak, after;            /* the most during the first; when it was done */
+} BenchTaggerRun;
+
+typedef struct
+{
+  const char *precision;        /* that was computed in; static */
+  BenchTaggerRun once, kept;    /* all given back after each, or kept */
+} BenchTagger;
+
+/* The tagger of the model's file. */
+gboolean bench_tagger (const BenchParams * params, BenchTagger * result,
+    GError ** error);
 
 /* A table for people; `element` may be NULL, `n_operators` is how many of the
  * slowest to name. */

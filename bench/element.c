@@ -2,9 +2,6 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <gst/gst.h>
 
@@ -23,19 +20,6 @@ typedef struct
   BenchLatency latency_early, latency_late;
   guint64 bypassed;
 } Counter;
-
-/* Resident bytes of this process, 0 where the system does not say. */
-static gsize
-get_resident (void)
-{
-  g_autofree char *text = NULL;
-  const char *second;
-
-  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
-    return 0;
-  second = strchr (text, ' ');
-  return second ? strtoull (second, NULL, 10) * sysconf (_SC_PAGESIZE) : 0;
-}
 
 static void
 note (BenchLatency *latency, const GstStructure *stats, int n)
@@ -78,7 +62,7 @@ count (GstPad *pad, GstPadProbeInfo *info, gpointer data)
   if (c->soak.early)
     note_stats (c);
   if (c->frames == c->soak.early)
-    c->rss_early = get_resident ();
+    c->rss_early = bench_read_memory ("VmRSS:");
   return GST_PAD_PROBE_OK;
 }
 
@@ -142,7 +126,7 @@ bench_element (const BenchParams *p, int width, int height,
     pad = gst_element_get_static_pad (sink, "sink");
     gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count, &c, NULL);
     play (pipeline, &problem);
-    c.rss_late = get_resident ();
+    c.rss_late = bench_read_memory ("VmRSS:");
     gst_element_set_state (pipeline, GST_STATE_NULL);
     gst_object_unref (pad);
     gst_object_unref (sink);

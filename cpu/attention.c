@@ -3,13 +3,15 @@
  * Heads lie side by side in wider rows, which oneDNN's fast matrix product does
  * not take: keys and values of some heads are packed once, then the queries go
  * through in chunks of rows, so that scores stay in the cache and scratch is
- * bounded. Scores and softmax are f32.
+ * bounded. Groups of positions that see only themselves take turns. Scores and
+ * softmax are f32.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "device.h"
 #include "op.h"
 #include "primitive.h"
+#include "strips.h"
 
 #include <math.h>
 
@@ -22,10 +24,12 @@ typedef struct
 {
   DloralCpuOp base;
   DloralDevice *device;
-  int nq, nk, heads, d;
+  int groups;                   /* 1: all positions are one */
+  int nq, nk, heads, d;         /* positions of a group */
   int batch;                    /* heads at a time, divides heads */
   int rows;                     /* queries at a time; the last chunk overlaps
                                  * the one before where nq is no multiple */
+  float *bias;                  /* [kinds][heads][nq][nk]; NULL: none */
   dnnl_data_type_t type, out_type;      /* of products; of their result */
   DloralPrimitive pack_k, pack_v;
   DloralPrimitive gather;       /* queries to [batch][rows][d] */
@@ -39,7 +43,13 @@ typedef struct
 
 /* --- Running -------------------------------------------------------------- */
 
-/* Where row `row` of head `head` starts in a tensor. */
+/* Chunk: queries of some heads of a group. */
+typedef struct
+{
+  int group, head, row;         /* the first of each */
+} Chunk;
+
+/* Where row `row` of all groups' of head `head` starts in a tensor. */
 static guint8 *
 get_head (const Attention *self, const DloralCpuRun *run,
     const DloralTensor *t, int first, int head, int row)
@@ -48,6 +58,32 @@ get_head (const Attention *self, const DloralCpuRun *run,
   gsize channel = (gsize) first + (gsize) head * self->d;
 
   return data + ((gsize) row * t->c + channel) * dloral_dtype_size (t->dtype);
+}
+
+static int
+get_kind (const Attention *self, int group)
+{
+  int across = self->base.op->u.attention.across;
+
+  if (self->base.op->u.attention.kinds == 1)
+    return 0;
+  return (group % across == across - 1)
+      + 2 * (group / across == self->groups / across - 1);
+}
+
+static void
+add_bias (const Attention *self, const DloralCpuRun *run, float *scores,
+    const Chunk *chunk)
+{
+  gsize n = (gsize) self->rows * self->nk, head = (gsize) self->nq * self->nk;
+  const float *bias = self->bias + (gsize) chunk->row * self->nk
+      + ((gsize) get_kind (self, chunk->group) * self->heads + chunk->head)
+      * head;
+
+#pragma omp parallel for num_threads (run->threads)
+  for (int b = 0; b < self->batch; b++)
+    for (gsize i = 0; i < n; i++)
+      scores[b * n + i] += bias[b * head + i];
 }
 
 /* Nothing is seen of keys that come after the query; `row` is the chunk's
@@ -65,22 +101,25 @@ hide_later_keys (const Attention *self, float *scores, int row)
 }
 
 static gboolean
-run_scores (Attention *self, guint8 *scratch, int row, GError **error)
+run_scores (Attention *self, const DloralCpuRun *run, const Chunk *chunk,
+    GError **error)
 {
   const DloralOp *op = self->base.op;
+  guint8 *scratch = run->scratch;
+  float *scores = (float *) (scratch + self->scores);
 
   dloral_primitive_bind (&self->product, DNNL_ARG_SRC, scratch + self->q);
   dloral_primitive_bind (&self->product, DNNL_ARG_WEIGHTS, scratch + self->k);
-  dloral_primitive_bind (&self->product, DNNL_ARG_DST,
-      scratch + self->scores);
-  dloral_primitive_bind (&self->softmax, DNNL_ARG_SRC,
-      scratch + self->scores);
+  dloral_primitive_bind (&self->product, DNNL_ARG_DST, scores);
+  dloral_primitive_bind (&self->softmax, DNNL_ARG_SRC, scores);
   dloral_primitive_bind (&self->softmax, DNNL_ARG_DST,
       scratch + self->probs);
   if (!dloral_primitive_run (&self->product, scratch + self->pad, op, error))
     return FALSE;
+  if (self->bias)
+    add_bias (self, run, scores, chunk);
   if (op->u.attention.causal)
-    hide_later_keys (self, (float *) (scratch + self->scores), row);
+    hide_later_keys (self, scores, chunk->row);
   return dloral_primitive_run (&self->softmax, scratch + self->pad, op, error);
 }
 
@@ -95,52 +134,66 @@ run_values (Attention *self, guint8 *scratch, GError **error)
 }
 
 static gboolean
-run_chunk (Attention *self, const DloralCpuRun *run, int head,
-    int row, GError **error)
+run_chunk (Attention *self, const DloralCpuRun *run, const Chunk *chunk,
+    GError **error)
 {
   const DloralOp *op = self->base.op;
   guint8 *scratch = run->scratch;
+  int row = chunk->group * self->nq + chunk->row;
   guint8 *src = get_head (self, run, op->src[0], op->u.attention.first[0],
-      head, row);
-  guint8 *dst = get_head (self, run, op->dst, 0, head, row);
+      chunk->head, row);
+  guint8 *dst = get_head (self, run, op->dst, 0, chunk->head, row);
 
   return dloral_primitive_run_reorder (&self->gather, src, scratch + self->q,
       scratch + self->pad, op, error)
-      && run_scores (self, scratch, row, error)
+      && run_scores (self, run, chunk, error)
       && run_values (self, scratch, error)
       && dloral_primitive_run_reorder (&self->scatter, scratch + self->out,
       dst, scratch + self->pad, op, error);
 }
 
 static gboolean
-run_pack (Attention *self, const DloralCpuRun *run, int head, GError **error)
+run_pack (Attention *self, const DloralCpuRun *run, const Chunk *chunk,
+    GError **error)
 {
   const DloralOp *op = self->base.op;
   const int *first = op->u.attention.first;
+  int row = chunk->group * self->nk;
   guint8 *pad = run->scratch + self->pad;
 
   return dloral_primitive_run_reorder (&self->pack_k,
-      get_head (self, run, op->src[1], first[1], head, 0),
+      get_head (self, run, op->src[1], first[1], chunk->head, row),
       run->scratch + self->k, pad, op, error)
       && dloral_primitive_run_reorder (&self->pack_v,
-      get_head (self, run, op->src[2], first[2], head, 0),
+      get_head (self, run, op->src[2], first[2], chunk->head, row),
       run->scratch + self->v, pad, op, error);
+}
+
+/* All queries of the chunk's group and heads. */
+static gboolean
+run_heads (Attention *self, const DloralCpuRun *run, Chunk *chunk,
+    GError **error)
+{
+  if (!run_pack (self, run, chunk, error))
+    return FALSE;
+  for (int row = 0; row < self->nq; row += self->rows) {
+    chunk->row = MIN (row, self->nq - self->rows);
+    if (!run_chunk (self, run, chunk, error))
+      return FALSE;
+  }
+  return TRUE;
 }
 
 static gboolean
 attention_run (DloralCpuOp *base, const DloralCpuRun *run, GError **error)
 {
   Attention *self = (Attention *) base;
-  int head, row;
+  Chunk chunk;
 
-  for (head = 0; head < self->heads; head += self->batch) {
-    if (!run_pack (self, run, head, error))
-      return FALSE;
-    for (row = 0; row < self->nq; row += self->rows)
-      if (!run_chunk (self, run, head, MIN (row, self->nq - self->rows),
-              error))
+  for (chunk.group = 0; chunk.group < self->groups; chunk.group++)
+    for (chunk.head = 0; chunk.head < self->heads; chunk.head += self->batch)
+      if (!run_heads (self, run, &chunk, error))
         return FALSE;
-  }
   return TRUE;
 }
 
@@ -158,6 +211,7 @@ attention_free (DloralCpuOp *base)
   dloral_primitive_clear (&self->softmax);
   dloral_primitive_clear (&self->values);
   dloral_primitive_clear (&self->scatter);
+  g_free (self->bias);
   g_free (self);
 }
 
@@ -366,6 +420,22 @@ is_narrow (const DloralOp *op)
       || op->src[2]->dtype == DLORAL_BF16;
 }
 
+static void
+find_groups (Attention *self)
+{
+  const DloralOp *op = self->base.op;
+
+  self->groups = 1;
+  self->nq = op->src[0]->h * op->src[0]->w;
+  self->nk = op->src[1]->h * op->src[1]->w;
+  if (op->u.attention.rows == 0)
+    return;
+  self->groups = self->nq / op->u.attention.rows;
+  self->nq = self->nk = op->u.attention.rows;
+  self->bias = dloral_weight_dup (op->weight,
+      dloral_weight_get_length (op->weight));
+}
+
 DloralCpuOp *
 dloral_cpu_attention_new (DloralDevice *device, const DloralOp *op,
     GError **error)
@@ -373,14 +443,13 @@ dloral_cpu_attention_new (DloralDevice *device, const DloralOp *op,
   Attention *self = g_new0 (Attention, 1);
 
   self->device = device;
-  self->nq = op->src[0]->h * op->src[0]->w;
-  self->nk = op->src[1]->h * op->src[1]->w;
+  self->base.op = op;
+  find_groups (self);
   self->heads = op->u.attention.heads;
   self->d = op->u.attention.head_dim;
   self->type = is_narrow (op) ? dnnl_bf16 : dnnl_f32;
   self->out_type = is_narrow (op) ? dloral_dnnl_type (op->dst->dtype)
       : dnnl_f32;
-  self->base.op = op;
   self->base.library = TRUE;
   self->base.run = attention_run;
   self->base.free = attention_free;

@@ -37,6 +37,7 @@ static const DloralCpuOpNew constructors[DLORAL_N_OPS] = {
   [DLORAL_OP_CONCAT] = dloral_cpu_concat_new,
   [DLORAL_OP_CROP] = dloral_cpu_crop_new,
   [DLORAL_OP_PASTE] = dloral_cpu_paste_new,
+  [DLORAL_OP_GATHER] = dloral_cpu_gather_new,
   [DLORAL_OP_RETRIEVAL] = dloral_cpu_retrieval_new,
   [DLORAL_OP_UNPACK] = dloral_cpu_unpack_new,
   [DLORAL_OP_PACK] = dloral_cpu_pack_new,

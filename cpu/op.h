@@ -63,6 +63,7 @@ DloralCpuOp *dloral_cpu_pool_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_concat_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_crop_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_paste_new (DloralDevice *, const DloralOp *, GError **);
+DloralCpuOp *dloral_cpu_gather_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_warp_new (DloralDevice *, const DloralOp *, GError **);
 DloralCpuOp *dloral_cpu_retrieval_new (DloralDevice *, const DloralOp *,
     GError **);

@@ -1,4 +1,5 @@
-/* Parts of a tensor: cut out, and laid on top of each other with weights.
+/* Parts of a tensor: cut out, laid on top of each other with weights, put into
+ * another order.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -107,5 +108,51 @@ dloral_cpu_paste_new (DloralDevice *device, const DloralOp *op, GError **error)
   if (op->weight)
     self->weights = dloral_weight_dup (op->weight,
         (gsize) op->src[0]->h * op->src[0]->w);
+  return &self->base;
+}
+
+/* --- gather --------------------------------------------------------------- */
+
+typedef struct
+{
+  DloralCpuOp base;
+  int *rows;                    /* [rows of dst], of src */
+} Gather;
+
+static gboolean
+gather_run (DloralCpuOp *base, const DloralCpuRun *run, GError **error)
+{
+  const Gather *self = (Gather *) base;
+  const DloralOp *op = base->op;
+  gsize size = op->src[0]->c * dloral_dtype_size (op->dst->dtype);
+  const guint8 *src = dloral_cpu_get_data (run, op->src[0]);
+  guint8 *dst = dloral_cpu_get_data (run, op->dst);
+
+#pragma omp parallel for num_threads (run->threads)
+  for (int i = 0; i < op->weight->o; i++)
+    memcpy (dst + i * size, src + self->rows[i] * size, size);
+  return TRUE;
+}
+
+static void
+gather_free (DloralCpuOp *base)
+{
+  g_free (((Gather *) base)->rows);
+  g_free (base);
+}
+
+DloralCpuOp *
+dloral_cpu_gather_new (DloralDevice *device, const DloralOp *op,
+    GError **error)
+{
+  Gather *self = g_new0 (Gather, 1);
+  g_autofree float *rows = dloral_weight_dup (op->weight, op->weight->o);
+
+  self->base.op = op;
+  self->base.run = gather_run;
+  self->base.free = gather_free;
+  self->rows = g_new (int, op->weight->o);
+  for (int i = 0; i < op->weight->o; i++)
+    self->rows[i] = rows[i];
   return &self->base;
 }

@@ -16,14 +16,15 @@ typedef struct
   float scale;                  /* read when the plan runs */
 } Attention;
 
-/* What cuDNN reads and writes must be of one half type and aligned. */
+/* What cuDNN reads and writes must be of one half type and aligned. It has no
+ * bias that is chosen by the kind of a group. */
 static gboolean
 suits (const DloralOp *op)
 {
   DloralDtype type = op->dst->dtype;
 
   if (type == DLORAL_F32 || op->u.attention.causal
-      || op->u.attention.head_dim % 8 != 0)
+      || op->u.attention.rows > 0 || op->u.attention.head_dim % 8 != 0)
     return FALSE;
   for (int i = 0; i < 3; i++)
     if (op->src[i]->dtype != type || op->u.attention.first[i] % 8 != 0
@@ -90,7 +91,8 @@ attention_free (DloralCudaOp *base)
   Attention *self = (Attention *) base;
 
   dloral_cudnn_plan_free (self->plan);
-  g_free (self->flash);
+  if (self->flash)
+    dloral_cuda_op_free (self->flash);
   g_free (self);
 }
 

@@ -104,8 +104,8 @@ DloralCudaOp *dloral_cuda_attention_new (DloralDevice *, const DloralOp *,
     GError **);
 
 /* Own kernels: group_norm.c, layer_norm.c, resize.c (resize, pool, concat),
- * tiles.c (crop, paste), warp.c, retrieval.c, video.c (unpack, pack), picture.c
- * (upsample, shrink, from_picture), to_picture.c, abs_max.c. */
+ * tiles.c (crop, paste, gather), warp.c, retrieval.c, video.c (unpack, pack),
+ * picture.c (upsample, shrink, from_picture), to_picture.c, abs_max.c. */
 DloralCudaOp *dloral_cuda_group_norm_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_layer_norm_new (DloralDevice *, const DloralOp *,
@@ -117,6 +117,8 @@ DloralCudaOp *dloral_cuda_concat_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_crop_new (DloralDevice *, const DloralOp *, GError **);
 DloralCudaOp *dloral_cuda_paste_new (DloralDevice *, const DloralOp *,
+    GError **);
+DloralCudaOp *dloral_cuda_gather_new (DloralDevice *, const DloralOp *,
     GError **);
 DloralCudaOp *dloral_cuda_warp_new (DloralDevice *, const DloralOp *, GError **);
 DloralCudaOp *dloral_cuda_retrieval_new (DloralDevice *, const DloralOp *,
@@ -140,7 +142,7 @@ DloralCudaOp *dloral_cuda_abs_max_new (DloralDevice *, const DloralOp *,
 DloralCudaOp *dloral_cuda_gemm_new (DloralDevice *, const DloralOp *,
     DloralCudaOp * cudnn);
 
-/* Attention where cuDNN has none (f32, causal, odd widths): flash.c. */
+/* Attention where cuDNN has none (f32, causal, odd widths, groups): flash.c. */
 DloralCudaOp *dloral_cuda_flash_new (DloralDevice *, const DloralOp *,
     GError **);
 

@@ -45,6 +45,7 @@ static const DloralCudaOpNew constructors[DLORAL_N_OPS] = {
   [DLORAL_OP_CONCAT] = dloral_cuda_concat_new,
   [DLORAL_OP_CROP] = dloral_cuda_crop_new,
   [DLORAL_OP_PASTE] = dloral_cuda_paste_new,
+  [DLORAL_OP_GATHER] = dloral_cuda_gather_new,
   [DLORAL_OP_RETRIEVAL] = dloral_cuda_retrieval_new,
   [DLORAL_OP_UNPACK] = dloral_cuda_unpack_new,
   [DLORAL_OP_PACK] = dloral_cuda_pack_new,

@@ -1,4 +1,5 @@
-/* Parts of a tensor: cut out, and laid on top of each other with weights.
+/* Parts of a tensor: cut out, laid on top of each other with weights, put into
+ * another order.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -148,6 +149,74 @@ dloral_cuda_paste_new (DloralDevice *device, const DloralOp *op,
   self->base.free = paste_free;
   if (!paste_init (self, error)) {
     paste_free (&self->base);
+    return NULL;
+  }
+  return &self->base;
+}
+
+/* --- gather --------------------------------------------------------------- */
+
+typedef struct
+{
+  DloralCudaOp base;
+  DloralKernel kernel;
+  CUdeviceptr rows;
+  DloralGather params;          /* without the tensors' addresses */
+} Gather;
+
+static gboolean
+gather_launch (DloralCudaOp *base, const DloralCudaRun *run, GError **error)
+{
+  Gather *self = (Gather *) base;
+  DloralGather p = self->params;
+  void *args[] = { &p };
+
+  p.src = (const void *) dloral_cuda_get_data (run, base->op->src[0]);
+  p.dst = (void *) dloral_cuda_get_data (run, base->op->dst);
+  return dloral_kernel_launch (&self->kernel, run, args, error);
+}
+
+static void
+gather_free (DloralCudaOp *base)
+{
+  Gather *self = (Gather *) base;
+
+  dloral_cuda_weights_release (base->device->weights, self->rows);
+  g_free (self);
+}
+
+static gboolean
+gather_init (Gather *self, GError **error)
+{
+  const DloralOp *op = self->base.op;
+  DloralDevice *device = self->base.device;
+  DloralGather *p = &self->params;
+  gsize row = op->src[0]->c * dloral_dtype_size (op->dst->dtype);
+
+  p->size = choose_unit (row);
+  p->h = op->weight->o;
+  p->w = row / p->size;
+  dloral_matrix_get_grid (p->h, p->w, DLORAL_TILES_EACH, self->kernel.grid,
+      self->kernel.block);
+  self->rows = dloral_cuda_weights_get (device->weights, op->weight,
+      DLORAL_F32, DLORAL_LAYOUT_OIHW, error);
+  p->rows = (const float *) self->rows;
+  return self->rows != 0
+      && dloral_kernel_find (&self->kernel, device, "gather", 0, NULL, error);
+}
+
+DloralCudaOp *
+dloral_cuda_gather_new (DloralDevice *device, const DloralOp *op,
+    GError **error)
+{
+  Gather *self = g_new0 (Gather, 1);
+
+  self->base.op = op;
+  self->base.device = device;
+  self->base.launch = gather_launch;
+  self->base.free = gather_free;
+  if (!gather_init (self, error)) {
+    gather_free (&self->base);
     return NULL;
   }
   return &self->base;

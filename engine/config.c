@@ -13,6 +13,7 @@
 #define MAX_CHANNELS 8192
 #define MAX_LAYERS 16
 #define MAX_DOWNSCALE 64
+#define MAX_TAGGER_GRID 256     /* tokens to a side */
 #define REQUIRED (-1)           /* as a default: there is none */
 
 typedef enum
@@ -88,6 +89,21 @@ static const Field text_encoder_fields[] = {
       REQUIRED),
   INT (DloralTextEncoderConfig, vocab_size, 2, DLORAL_MAX_VOCABULARY,
       REQUIRED),
+};
+
+static const Field tagger_fields[] = {
+  INT (DloralTaggerConfig, image_size, 16, 1024, REQUIRED),
+  INT (DloralTaggerConfig, patch_size, 1, 64, REQUIRED),
+  INT (DloralTaggerConfig, embed_dim, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTaggerConfig, window_size, 2, 24, REQUIRED),
+  INT (DloralTaggerConfig, mlp_ratio, 1, 16, REQUIRED),
+  INT (DloralTaggerConfig, projection_dim, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTaggerConfig, hidden_size, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTaggerConfig, num_hidden_layers, 1, MAX_LAYERS, REQUIRED),
+  INT (DloralTaggerConfig, num_attention_heads, 1, MAX_CHANNELS, REQUIRED),
+  INT (DloralTaggerConfig, intermediate_size, 1, 4 * MAX_CHANNELS, REQUIRED),
+  FLOAT (DloralTaggerConfig, layer_norm_eps, 1e-12, 1),
+  INT (DloralTaggerConfig, tags, 1, DLORAL_MAX_VOCABULARY, REQUIRED),
 };
 
 /* A JSON object of the config, and how messages call it. */
@@ -542,6 +558,70 @@ read_tokenizer (const Scope * top, DloralConfig * config)
       && read_fields (&s, fields, G_N_ELEMENTS (fields), &config->tokenizer);
 }
 
+int
+dloral_tagger_config_get_grid (const DloralTaggerConfig * tagger, int stage)
+{
+  return tagger->image_size / tagger->patch_size >> stage;
+}
+
+/* Windows cover the grid of every stage, or are as large. */
+static gboolean
+check_tagger_stages (const Scope * s, const DloralTaggerConfig * tagger)
+{
+  int window = tagger->window_size, last = tagger->stages - 1;
+
+  if (tagger->image_size / tagger->patch_size > MAX_TAGGER_GRID)
+    return fail (s, "patch_size", "expected at most %d tokens to a side of %d, "
+        "found %d", MAX_TAGGER_GRID, tagger->image_size,
+        tagger->image_size / tagger->patch_size);
+  if (tagger->image_size % (tagger->patch_size << last) != 0)
+    return fail (s, "image_size", "expected a multiple of %d, a token of the "
+        "last stage, found %d", tagger->patch_size << last,
+        tagger->image_size);
+  for (int i = 0; i <= last; i++) {
+    int grid = dloral_tagger_config_get_grid (tagger, i);
+
+    if (grid > window && grid % window != 0)
+      return fail (s, "window_size", "expected what divides the %d tokens of a "
+          "side of stage %d, found %d", grid, i, window);
+    if ((tagger->embed_dim << i) % tagger->num_heads[i] != 0)
+      return fail (s, "num_heads", "expected what divides the %d channels of "
+          "stage %d, found %d", tagger->embed_dim << i, i,
+          tagger->num_heads[i]);
+  }
+  return TRUE;
+}
+
+static gboolean
+read_tagger (const Scope * top, DloralTaggerConfig * tagger)
+{
+  Scope s;
+  int n;
+
+  if (!enter (top, "tagger", "tagger.", &s)
+      || !read_fields (&s, tagger_fields, G_N_ELEMENTS (tagger_fields), tagger)
+      || !(n = read_ints (&s, "depths", 1, DLORAL_MAX_LEVELS, 64,
+              tagger->depths))
+      || !read_ints (&s, "num_heads", n, n, 128, tagger->num_heads))
+    return FALSE;
+  tagger->stages = n;
+  if (tagger->embed_dim << (n - 1) > MAX_CHANNELS)
+    return fail (&s, "embed_dim", "expected at most %d channels in the last "
+        "stage, found %d", MAX_CHANNELS, tagger->embed_dim << (n - 1));
+  if (tagger->hidden_size % tagger->num_attention_heads != 0)
+    return fail (&s, "hidden_size", "expected a multiple of "
+        "num_attention_heads, %d, found %d", tagger->num_attention_heads,
+        tagger->hidden_size);
+  return check_tagger_stages (&s, tagger);
+}
+
+static gboolean
+read_optional_tagger (const Scope * top, DloralTaggerConfig * tagger)
+{
+  return !json_object_has_member (top->object, "tagger")
+      || read_tagger (top, tagger);
+}
+
 static gboolean
 read_color_fix (const Scope * top, DloralColorFix * color_fix)
 {
@@ -569,18 +649,19 @@ read_color_fix (const Scope * top, DloralColorFix * color_fix)
 
 /* --- Interface ----------------------------------------------------------- */
 
-/* The config's text, if the file is a DLoRAL model. */
+/* The config's text, if the file is of that format: `what` it is then. */
 static const char *
-get_text (const DloralSafetensors * file, GError ** error)
+get_text (const DloralSafetensors * file, const char *expected,
+    const char *what, GError ** error)
 {
   const char *format = dloral_safetensors_get_metadata (file, "format");
   const char *text = dloral_safetensors_get_metadata (file, "config");
 
-  if (g_strcmp0 (format, "dloral") != 0) {
+  if (g_strcmp0 (format, expected) != 0) {
     char *found = format ? dloral_json_quote (format) : g_strdup ("nothing");
     g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_FILE, "File '%s': "
-        "__metadata__ 'format': expected 'dloral', found %s; this is not a "
-        "DLoRAL model file", dloral_safetensors_get_path (file), found);
+        "__metadata__ 'format': expected '%s', found %s; this is not a "
+        "%s file", dloral_safetensors_get_path (file), expected, found, what);
     g_free (found);
     return NULL;
   }
@@ -597,26 +678,36 @@ dloral_config_get_downscale (const DloralConfig * config)
   return config->vae.patch_size << (config->vae.levels - 1);
 }
 
+/* Fills in all of `top` but its error. `text` may be NULL. */
+static gboolean
+parse (Scope * top, const DloralSafetensors * file, const char *text)
+{
+  char *problem;
+
+  top->path = dloral_safetensors_get_path (file);
+  top->scope = "";
+  if (!text)
+    return FALSE;
+  top->object = dloral_json_parse (text, strlen (text), DLORAL_JSON_KEYS,
+      &problem);
+  if (top->object)
+    return TRUE;
+  g_set_error (top->error, DLORAL_ERROR, DLORAL_ERROR_CONFIG, "File '%s': "
+      "__metadata__ 'config': %s", top->path, problem);
+  g_free (problem);
+  return FALSE;
+}
+
 gboolean
 dloral_config_read (DloralConfig * config, const DloralSafetensors * file,
     GError ** error)
 {
-  Scope top = { dloral_safetensors_get_path (file), "", NULL, error };
-  const char *text = get_text (file, error);
-  char *problem;
+  Scope top = { .error = error };
   gboolean ok;
 
-  if (!text)
+  if (!parse (&top, file, get_text (file, "dloral", "DLoRAL model", error)))
     return FALSE;
   memset (config, 0, sizeof (*config));
-  top.object = dloral_json_parse (text, strlen (text), DLORAL_JSON_KEYS,
-      &problem);
-  if (!top.object) {
-    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_CONFIG, "File '%s': "
-        "__metadata__ 'config': %s", top.path, problem);
-    g_free (problem);
-    return FALSE;
-  }
   ok = read_fields (&top, top_fields, G_N_ELEMENTS (top_fields), config)
       && read_vae (&top, &config->vae)
       && read_unet (&top, &config->unet, config->vae.latent_channels)
@@ -624,7 +715,23 @@ dloral_config_read (DloralConfig * config, const DloralSafetensors * file,
       && read_spynet (&top, &config->cfr)
       && read_text_encoder (&top, config)
       && read_tokenizer (&top, config)
+      && read_optional_tagger (&top, &config->tagger)
       && read_color_fix (&top, &config->color_fix);
+  json_object_unref (top.object);
+  return ok;
+}
+
+gboolean
+dloral_tagger_config_read (DloralTaggerConfig * tagger,
+    const DloralSafetensors * file, GError ** error)
+{
+  Scope top = { .error = error };
+  gboolean ok;
+
+  if (!parse (&top, file, get_text (file, "dloral-tagger", "tagger", error)))
+    return FALSE;
+  memset (tagger, 0, sizeof (*tagger));
+  ok = read_tagger (&top, tagger);
   json_object_unref (top.object);
   return ok;
 }

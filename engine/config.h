@@ -1,6 +1,6 @@
 /* The model file's `config`: what the networks look like, in the words of the
  * published configurations (diffusers' UNet2DConditionModel, AutoencoderKL,
- * transformers' CLIPTextModel).
+ * transformers' CLIPTextModel) where there are any.
  * Nothing is assumed that the file can say; every number is bounded here, so
  * that what builds on it may multiply and allocate without fear.
  *
@@ -87,6 +87,31 @@ typedef struct
   int max_length;               /* 2 … max_position_embeddings */
 } DloralTokenizerConfig;
 
+/* RAM, "Recognize Anything": a Swin Transformer and a Query2Label decoder. JSON
+ * object "tagger"; may be absent, or all there is in a file of its own. */
+typedef struct
+{
+  int image_size;               /* side of the picture it sees */
+  int patch_size;
+  int embed_dim;                /* of the first stage; doubles with each */
+  int stages;                   /* length of depths and num_heads; 0: no tagger */
+  int depths[DLORAL_MAX_LEVELS];
+  int num_heads[DLORAL_MAX_LEVELS];
+  int window_size;
+  int mlp_ratio;
+  int projection_dim;           /* of labels and of what the decoder sees */
+  int hidden_size;              /* of the decoder, like what follows */
+  int num_hidden_layers;
+  int num_attention_heads;
+  int intermediate_size;
+  float layer_norm_eps;
+  int tags;
+} DloralTaggerConfig;
+
+/* Side of a stage's grid of tokens. */
+int dloral_tagger_config_get_grid (const DloralTaggerConfig * tagger,
+    int stage);
+
 typedef struct
 {
   int scale;                    /* 4 */
@@ -97,6 +122,7 @@ typedef struct
   DloralCfrConfig cfr;
   DloralTextEncoderConfig text_encoder;
   DloralTokenizerConfig tokenizer;
+  DloralTaggerConfig tagger;
 } DloralConfig;
 
 /* Pixels of the HR grid to one side of a latent: patch_size × 2^(levels − 1). */
@@ -106,6 +132,10 @@ int dloral_config_get_downscale (const DloralConfig * config);
  * file, the key, what was expected and found) when it is missing, malformed, or
  * impossible. */
 gboolean dloral_config_read (DloralConfig * config,
+    const DloralSafetensors * file, GError ** error);
+
+/* The same for a file that is a tagger only (format "dloral-tagger"). */
+gboolean dloral_tagger_config_read (DloralTaggerConfig * tagger,
     const DloralSafetensors * file, GError ** error);
 
 G_END_DECLS

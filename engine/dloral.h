@@ -61,6 +61,30 @@ const char *dloral_model_get_precision_name (const DloralModel * model);
  * nothing to say. Owned by the model. */
 const char *dloral_model_get_device_note (const DloralModel * model);
 
+/* --- Tagger: what is to be seen ------------------------------------------ */
+
+typedef struct _DloralTagger DloralTagger;
+
+/* The model file's own tagger (path NULL), or that of a file of its own. Computes on
+ * the model's device, which takes a reference. Looks at every tensor's name and
+ * shape, so not for a streaming thread. keep: from the first run on, its weights
+ * and memory stay. Looks at `cancelled`, as in DloralStreamParams. NULL and `error`
+ * on failure. */
+DloralTagger *dloral_tagger_new (DloralModel * model, const char *path,
+    gboolean keep, const gint * cancelled, GError ** error);
+void dloral_tagger_free (DloralTagger * tagger);
+
+/* The tags of a frame, "sky, tree", "" where there are none; to be freed. Takes
+ * seconds on a CPU for the published one. One thread at a time, any, also while
+ * streams of the model run. NULL and `error` on failure. */
+char *dloral_tagger_run (DloralTagger * tagger,
+    const DloralVideoFormat * format, const guint8 * frame,
+    const gint * cancelled, GError ** error);
+
+/* The prompt as the published pipeline makes it of tags and of the user's own words
+ * (NULL: none); to be freed. */
+char *dloral_tags_make_prompt (const char *tags, const char *prompt);
+
 /* --- Stream: one video of one size --------------------------------------- */
 
 /* What steers the restoration, and may change from one frame to the next. */
@@ -133,6 +157,8 @@ typedef struct
   /* The networks' result was not a number: the picture is the LQ frame, merely
    * enlarged, and no past for the next one. */
   gboolean plain;
+  gboolean cut;                 /* it began a new scene, by its difference from the
+                                 * one before */
   GError *error;                /* this frame's failure, or NULL; owned */
   gint64 stage_ns[DLORAL_N_STAGES];
 } DloralFrame;

@@ -204,6 +204,7 @@ dloral_op_kind_get_name (DloralOpKind kind)
     [DLORAL_OP_CONCAT] = "concat",
     [DLORAL_OP_CROP] = "crop",
     [DLORAL_OP_PASTE] = "paste",
+    [DLORAL_OP_GATHER] = "gather",
     [DLORAL_OP_RETRIEVAL] = "retrieval",
     [DLORAL_OP_UNPACK] = "unpack",
     [DLORAL_OP_PACK] = "pack",
@@ -230,8 +231,10 @@ dloral_op_get_flops (const DloralOp *op)
     case DLORAL_OP_LINEAR:
       return 2. * out * dloral_weight_get_length (op->weight);
     case DLORAL_OP_ATTENTION:
-      return 4. * out * op->src[1]->h * op->src[1]->w *
-          op->u.attention.heads * op->u.attention.head_dim;
+      positions = op->u.attention.rows ? op->u.attention.rows
+          : (double) op->src[1]->h * op->src[1]->w;
+      return 4. * out * positions * op->u.attention.heads *
+          op->u.attention.head_dim;
     case DLORAL_OP_RETRIEVAL:
       positions = op->u.retrieval.window ?
           (double) op->u.retrieval.window * op->u.retrieval.window : out;

@@ -84,6 +84,10 @@ typedef enum
   DLORAL_OP_CONCAT,
   DLORAL_OP_CROP,
   DLORAL_OP_PASTE,
+  DLORAL_OP_GATHER,             /* dst, as rows as wide as a pixel of src[0]: row j
+                                 * is pixel weight[j] of src[0]; any type, the
+                                 * same. weight [rows], whole numbers, which f32
+                                 * holds up to 2^24 */
   DLORAL_OP_RETRIEVAL,
   DLORAL_OP_UNPACK,
   DLORAL_OP_PACK,
@@ -146,9 +150,14 @@ typedef struct
     /* dst[n][heads · d] = softmax (scale · q kᵀ) v, head by head. Sources are
      * query, key, value; each starts at channel `first` of its source, so that
      * one fused projection can feed all three. Scores and softmax in f32.
-     * causal: query i sees keys 0 … i only; there are as many as queries. */
-    struct { int heads, head_dim; float scale; int first[3]; gboolean causal; }
-        attention;
+     * causal: query i sees keys 0 … i only; there are as many as queries.
+     * rows: 0, or positions come in groups of that many, as many in each source,
+     * and see their own group only, not causal. To a group's scaled scores is
+     * added what weight [kinds][heads·rows][rows], finite, has for its kind: 0
+     * where `kinds` is 1; where that is 4, groups lie `across` side by side, and 1
+     * more in the last column, 2 more in the last line of them. */
+    struct { int heads, head_dim; float scale; int first[3]; gboolean causal;
+      int rows, kinds, across; } attention;
 
     /* dst[c] = resized · gain[c % 4] + offset[c % 4], f32 in and out except
      * NEAREST, which copies any type and ignores gain and offset. */

@@ -97,12 +97,11 @@ decode (DloralStream *s, DloralSlot *slot, GError **error)
 }
 
 static gboolean
-begins_scene (DloralStream *s, const DloralFrame *f, gboolean first)
+is_cut (DloralStream *s, const DloralFrame *f, gboolean first)
 {
-  if (s->scene_cut_threshold <= 0)
-    return first;
-  return dloral_scene_score (&s->scene, f->lq, first)
-      >= s->scene_cut_threshold || first;
+  return s->scene_cut_threshold > 0
+      && dloral_scene_score (&s->scene, f->lq, first)
+      >= s->scene_cut_threshold;
 }
 
 /* Every step in its queue, after the step before. */
@@ -137,8 +136,10 @@ void
 dloral_stream_issue (DloralStream *s, DloralSlot *slot, gboolean forget)
 {
   DloralFrame *f = &slot->frame;
+  gboolean first = f->discont || forget;
 
-  if (begins_scene (s, f, f->discont || forget)) {
+  f->cut = is_cut (s, f, first);
+  if (f->cut || first) {
     s->n_past = 0;
     s->remembers = FALSE;
   }

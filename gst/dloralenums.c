@@ -81,6 +81,25 @@ gst_dloral_vae_get_type (void)
 }
 
 GType
+gst_dloral_auto_prompt_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {DLORAL_AUTO_PROMPT_OFF, "No frame is looked at", "off"},
+    {DLORAL_AUTO_PROMPT_FIRST_FRAME, "The first frame of a video is",
+        "first-frame"},
+    {DLORAL_AUTO_PROMPT_SCENE, "And one after each scene cut or seek",
+        "scene"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDloralAutoPrompt",
+            values));
+  return type;
+}
+
+GType
 gst_dloral_overload_get_type (void)
 {
   static gsize type = 0;

@@ -20,6 +20,17 @@ GType gst_dloral_color_fix_get_type (void);
 #define GST_TYPE_DLORAL_VAE (gst_dloral_vae_get_type ())
 GType gst_dloral_vae_get_type (void);
 
+/* Which frames the tagger looks at, to find a prompt. */
+typedef enum
+{
+  DLORAL_AUTO_PROMPT_OFF,
+  DLORAL_AUTO_PROMPT_FIRST_FRAME,
+  DLORAL_AUTO_PROMPT_SCENE,
+} DloralAutoPrompt;
+
+#define GST_TYPE_DLORAL_AUTO_PROMPT (gst_dloral_auto_prompt_get_type ())
+GType gst_dloral_auto_prompt_get_type (void);
+
 /* What becomes of frames that come faster than they can be restored. */
 typedef enum
 {

@@ -54,6 +54,9 @@ gst_dloral_prepare_for_event (GstDloral * self, GstEvent * event)
     case GST_EVENT_SEGMENT:
       dloral_pusher_forgive (state->pusher, GST_FLOW_EOS);
       state->discont = TRUE;
+      gst_dloral_note_beginning (self,
+          GST_EVENT_TYPE (event) == GST_EVENT_STREAM_START ?
+          DLORAL_BEGINNING_VIDEO : DLORAL_BEGINNING_SCENE);
       g_mutex_lock (&state->lock);
       state->position = GST_CLOCK_TIME_NONE;
       g_mutex_unlock (&state->lock);

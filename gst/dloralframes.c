@@ -219,6 +219,7 @@ gst_dloral_restore_frame (GstDloral * self, GstBuffer * inbuf,
       dloral_stream_cancel (stream, frame);
       return gst_dloral_repeat_frame (self, inbuf, item);
     }
+    gst_dloral_offer_sample (self, inbuf);
     flow = gst_dloral_submit_frame (self, frame, inbuf, item);
   }
   if (flow != GST_FLOW_OK) {

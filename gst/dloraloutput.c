@@ -37,6 +37,8 @@ gst_dloral_note_frame (GstDloral * self, const DloralFrame * frame,
   gboolean announce = FALSE;
   gint i;
 
+  if (frame->cut)
+    gst_dloral_note_beginning (self, DLORAL_BEGINNING_SCENE);
   g_mutex_lock (&state->lock);
   for (i = 0; i < DLORAL_N_STAGES; i++)
     state->stats.stage_ns[i] += frame->stage_ns[i];

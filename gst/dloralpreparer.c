@@ -15,19 +15,25 @@ struct _DloralPreparer
   DloralModel *model;
   DloralSession *session;       /* NULL: none yet for these frames */
   gboolean outdated;            /* `session` is of another model */
+  DloralPrompter *prompter;
+  gchar *tags;                  /* found last; NULL: none */
+  gboolean unsteered;           /* `session` knows nothing of that yet */
 
   GMutex lock;
   GCond cond;
   /* Under the lock: */
   DloralWish wish;
   DloralWish work;              /* what is being done, its strings the thread's */
-  gboolean loading, compiling;  /* which part of it */
+  gboolean loading, compiling, looking; /* which part of it */
   DloralSession *steered;       /* or this one is; NULL: none */
   gboolean open;                /* something may still be to be done */
   gboolean failed;
   gboolean interrupted, running;
   DloralSession *ready;         /* to be taken */
   gboolean given;               /* `session` was put there */
+  DloralSample *sample;         /* to be looked at; NULL: none */
+  gboolean blind;               /* looking has failed */
+  gchar *tags_in_use;           /* of `session`; the thread's to change. NULL: none */
 
   gint cancelled;               /* atomic: the work is not wanted any more */
 };
@@ -39,6 +45,7 @@ dloral_wish_clear (DloralWish * wish)
 {
   g_free ((gchar *) wish->model.path);
   g_free ((gchar *) wish->stream.conditions.prompt);
+  g_free ((gchar *) wish->tagger);
 }
 
 static void
@@ -48,6 +55,7 @@ dloral_wish_copy (DloralWish * to, const DloralWish * from)
 
   copy.model.path = g_strdup (from->model.path);
   copy.stream.conditions.prompt = g_strdup (from->stream.conditions.prompt);
+  copy.tagger = g_strdup (from->tagger);
   dloral_wish_clear (to);
   *to = copy;
 }
@@ -93,6 +101,20 @@ dloral_wish_same_conditions (const DloralWish * a, const DloralWish * b)
   return g_strcmp0 (x->prompt, y->prompt) == 0
       && x->consistency_strength == y->consistency_strength
       && x->detail_strength == y->detail_strength;
+}
+
+static gboolean
+dloral_wish_same_looking (const DloralWish * a, const DloralWish * b)
+{
+  return dloral_wish_same_model (a, b) && a->auto_prompt == b->auto_prompt
+      && g_strcmp0 (a->tagger, b->tagger) == 0;
+}
+
+static gboolean
+dloral_wish_same (const DloralWish * a, const DloralWish * b)
+{
+  return dloral_wish_same_looking (a, b) && dloral_wish_same_stream (a, b)
+      && dloral_wish_same_conditions (a, b);
 }
 
 /* --- Messages ------------------------------------------------------------ */
@@ -174,6 +196,15 @@ dloral_preparer_post_failure (DloralPreparer * p, const gchar * code,
   g_error_free (error);
 }
 
+static void
+dloral_preparer_post_tags (DloralPreparer * p, const gchar * prompt)
+{
+  gst_element_post_message (p->element,
+      gst_message_new_element (GST_OBJECT_CAST (p->element),
+          gst_structure_new ("dloral-tags", "tags", G_TYPE_STRING, p->tags,
+              "prompt", G_TYPE_STRING, prompt, NULL)));
+}
+
 static gboolean
 dloral_preparer_is_cancelled (DloralPreparer * p)
 {
@@ -221,6 +252,7 @@ dloral_preparer_load (DloralPreparer * p)
   } else if (model) {
     dloral_preparer_post (p, "load", GST_PROGRESS_TYPE_COMPLETE,
         dloral_describe_model (model));
+    dloral_prompter_close (p->prompter);
     g_clear_pointer (&p->model, dloral_model_unref);
     p->model = model;
     p->outdated = TRUE;
@@ -232,13 +264,16 @@ dloral_preparer_load (DloralPreparer * p)
   return model != NULL;
 }
 
-/* As they are wished for. Without the prompt where there is nothing to read it
- * with. */
+/* As they are wished for, with what was found. Without the prompt where there is
+ * nothing to read it with. `prompt` is to be freed after them. */
 static DloralConditions
-dloral_preparer_get_conditions (DloralPreparer * p)
+dloral_preparer_get_conditions (DloralPreparer * p, gchar ** prompt)
 {
   DloralConditions conditions = p->work.stream.conditions;
 
+  *prompt = p->tags ? dloral_tags_make_prompt (p->tags, conditions.prompt)
+      : g_strdup (conditions.prompt);
+  conditions.prompt = *prompt;
   if (conditions.prompt && !dloral_model_has_text_encoder (p->model)) {
     conditions.prompt = NULL;
     GST_ELEMENT_WARNING (p->element, LIBRARY, SETTINGS,
@@ -248,12 +283,28 @@ dloral_preparer_get_conditions (DloralPreparer * p)
   return conditions;
 }
 
+/* The session has taken the prompt. */
+static void
+dloral_preparer_note_prompt (DloralPreparer * p, const gchar * prompt)
+{
+  p->unsteered = FALSE;
+  if (g_strcmp0 (p->tags, p->tags_in_use) == 0)
+    return;
+  g_mutex_lock (&p->lock);
+  g_free (p->tags_in_use);
+  p->tags_in_use = g_strdup (p->tags);
+  g_mutex_unlock (&p->lock);
+  if (p->tags)
+    dloral_preparer_post_tags (p, prompt);
+}
+
 static gboolean
 dloral_preparer_compile (DloralPreparer * p)
 {
   DloralStreamParams params = p->work.stream;
   DloralSession *session;
   GError *error = NULL;
+  gchar *prompt;
 
   /* Never have two for different frames. */
   if (p->session && !dloral_wish_same_frames (&p->have, &p->work))
@@ -261,7 +312,7 @@ dloral_preparer_compile (DloralPreparer * p)
   dloral_preparer_post (p, "compile", GST_PROGRESS_TYPE_START,
       g_strdup_printf ("Preparing for frames of %dx%d", params.width,
           params.height));
-  params.conditions = dloral_preparer_get_conditions (p);
+  params.conditions = dloral_preparer_get_conditions (p, &prompt);
   params.cancelled = &p->cancelled;
   session = dloral_model_check_vae (p->model, params.vae, &error) ?
       dloral_session_new (p->model, &params, &error) : NULL;
@@ -277,24 +328,65 @@ dloral_preparer_compile (DloralPreparer * p)
     g_clear_pointer (&p->session, dloral_session_unref);
     p->session = session;
     p->outdated = FALSE;
+    dloral_preparer_note_prompt (p, prompt);
   } else {
     dloral_preparer_post_failure (p, "compile",
         dloral_describe_stream_failure (&p->work, error), error);
   }
+  g_free (prompt);
   return session != NULL;
 }
 
 static void
 dloral_preparer_steer (DloralPreparer * p)
 {
-  DloralConditions conditions = dloral_preparer_get_conditions (p);
+  gchar *prompt;
+  DloralConditions conditions = dloral_preparer_get_conditions (p, &prompt);
   GError *error = NULL;
 
   if (dloral_stream_set_conditions (p->session->stream, &conditions, &error))
-    return;
-  if (!dloral_preparer_is_cancelled (p))
+    dloral_preparer_note_prompt (p, prompt);
+  else if (!dloral_preparer_is_cancelled (p))
     dloral_element_post_warning (p->element, NULL, error);
-  g_error_free (error);
+  /* What could not be had is not tried again. */
+  p->unsteered = FALSE;
+  g_clear_error (&error);
+  g_free (prompt);
+}
+
+/* FALSE: nothing will be found in any other either. */
+static gboolean
+dloral_preparer_look (DloralPreparer * p, const DloralSample * sample)
+{
+  DloralPrompterParams params = { p->work.tagger,
+    p->work.auto_prompt == DLORAL_AUTO_PROMPT_SCENE
+  };
+  GError *error = NULL;
+  gchar *tags = dloral_prompter_find (p->prompter, p->model, &params, sample,
+      &p->cancelled, &error);
+  gboolean ok = tags || dloral_preparer_is_cancelled (p);
+
+  if (!ok)
+    dloral_element_post_warning (p->element, NULL, error);
+  if (tags && g_strcmp0 (tags, p->tags) != 0) {
+    g_free (p->tags);
+    p->tags = g_steal_pointer (&tags);
+    p->unsteered = TRUE;
+  }
+  g_clear_error (&error);
+  g_free (tags);
+  return ok;
+}
+
+/* What was found is wanted no more. */
+static void
+dloral_preparer_forget_tags (DloralPreparer * p)
+{
+  dloral_prompter_close (p->prompter);
+  if (p->tags) {
+    g_clear_pointer (&p->tags, g_free);
+    p->unsteered = TRUE;
+  }
 }
 
 /* --- The thread ---------------------------------------------------------- */
@@ -316,7 +408,7 @@ static void
 dloral_preparer_end (DloralPreparer * p, gboolean ok)
 {
   g_mutex_lock (&p->lock);
-  p->loading = p->compiling = FALSE;
+  p->loading = p->compiling = p->looking = FALSE;
   if (!ok && !dloral_preparer_is_cancelled (p) && !p->session) {
     p->failed = TRUE;
     p->open = FALSE;
@@ -365,12 +457,44 @@ dloral_preparer_do_steer (DloralPreparer * p)
   dloral_wish_copy (&p->have, &p->work);
 }
 
+/* A sample that was not looked at to the end will be, unless there is another. */
+static void
+dloral_preparer_do_look (DloralPreparer * p)
+{
+  DloralSample *sample = g_steal_pointer (&p->sample);
+  gboolean ok;
+
+  dloral_preparer_begin (p, &p->looking);
+  ok = dloral_preparer_look (p, sample);
+  dloral_preparer_end (p, TRUE);
+  p->blind = !ok;
+  if (dloral_preparer_is_cancelled (p) && !p->sample)
+    p->sample = g_steal_pointer (&sample);
+  if (sample)
+    dloral_sample_free (sample);
+}
+
+/* All is there: hands the session out. */
+static void
+dloral_preparer_give (DloralPreparer * p)
+{
+  if (p->given)
+    return;
+  g_clear_pointer (&p->ready, dloral_session_unref);
+  p->ready = dloral_session_ref (p->session);
+  p->given = TRUE;
+}
+
 /* The next thing that is missing. With the lock. */
 static void
 dloral_preparer_step (DloralPreparer * p)
 {
   const DloralWish *wish = &p->wish;
 
+  if (wish->auto_prompt == DLORAL_AUTO_PROMPT_OFF) {
+    dloral_preparer_forget_tags (p);
+    g_clear_pointer (&p->sample, dloral_sample_free);
+  }
   if (!p->model || !dloral_wish_same_model (&p->have, wish)) {
     dloral_preparer_do_load (p);
   } else if (wish->stream.width == 0) {
@@ -378,15 +502,14 @@ dloral_preparer_step (DloralPreparer * p)
   } else if (!p->session || p->outdated
       || !dloral_wish_same_stream (&p->have, wish)) {
     dloral_preparer_do_compile (p);
-  } else if (!dloral_wish_same_conditions (&p->have, wish)) {
+  } else if (p->unsteered || !dloral_wish_same_conditions (&p->have, wish)) {
     dloral_preparer_do_steer (p);
   } else {
-    if (!p->given) {
-      g_clear_pointer (&p->ready, dloral_session_unref);
-      p->ready = dloral_session_ref (p->session);
-      p->given = TRUE;
-    }
-    p->open = FALSE;
+    dloral_preparer_give (p);
+    if (p->sample)
+      dloral_preparer_do_look (p);
+    else
+      p->open = FALSE;
   }
   g_cond_broadcast (&p->cond);
 }
@@ -414,6 +537,7 @@ dloral_preparer_new (GstElement * element)
 
   p->element = element;
   p->running = TRUE;
+  p->prompter = dloral_prompter_new ();
   g_mutex_init (&p->lock);
   g_cond_init (&p->cond);
   p->thread = g_thread_new ("dloral-prepare", dloral_preparer_run, p);
@@ -434,7 +558,11 @@ dloral_preparer_free (DloralPreparer * p)
 
   g_clear_pointer (&p->ready, dloral_session_unref);
   g_clear_pointer (&p->session, dloral_session_unref);
+  dloral_prompter_free (p->prompter);
   g_clear_pointer (&p->model, dloral_model_unref);
+  g_clear_pointer (&p->sample, dloral_sample_free);
+  g_free (p->tags);
+  g_free (p->tags_in_use);
   dloral_wish_clear (&p->wish);
   dloral_wish_clear (&p->work);
   dloral_wish_clear (&p->have);
@@ -457,8 +585,11 @@ dloral_preparer_wish (DloralPreparer * p, const DloralWish * wish)
   }
   if (((p->loading || p->compiling)
           && !dloral_wish_same_model (&p->work, wish))
-      || (p->compiling && !dloral_wish_same_stream (&p->work, wish)))
+      || (p->compiling && !dloral_wish_same_stream (&p->work, wish))
+      || (p->looking && !dloral_wish_same (&p->work, wish)))
     g_atomic_int_set (&p->cancelled, TRUE);
+  if (!dloral_wish_same_looking (&p->wish, wish))
+    p->blind = FALSE;
   dloral_wish_copy (&p->wish, wish);
   p->open = TRUE;
   p->failed = FALSE;
@@ -466,6 +597,34 @@ dloral_preparer_wish (DloralPreparer * p, const DloralWish * wish)
   g_mutex_unlock (&p->lock);
 
   g_clear_pointer (&unwanted, dloral_session_unref);
+}
+
+void
+dloral_preparer_look_at (DloralPreparer * p, DloralSample * sample)
+{
+  g_mutex_lock (&p->lock);
+  if (!p->blind) {
+    DloralSample *old = p->sample;
+
+    p->sample = sample;
+    sample = old;
+    p->open = TRUE;
+    g_cond_broadcast (&p->cond);
+  }
+  g_mutex_unlock (&p->lock);
+  if (sample)
+    dloral_sample_free (sample);
+}
+
+gchar *
+dloral_preparer_dup_tags (DloralPreparer * p)
+{
+  gchar *tags;
+
+  g_mutex_lock (&p->lock);
+  tags = g_strdup (p->tags_in_use);
+  g_mutex_unlock (&p->lock);
+  return tags;
 }
 
 /* For news, with the lock. FALSE: it is too late. */

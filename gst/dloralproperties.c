@@ -20,6 +20,7 @@
 #define DEFAULT_TILE_SIZE 0
 #define DEFAULT_TILE_OVERLAP 0
 #define DEFAULT_SCENE_CUT_THRESHOLD 15.0
+#define DEFAULT_AUTO_PROMPT DLORAL_AUTO_PROMPT_OFF
 #define DEFAULT_OVERLOAD DLORAL_OVERLOAD_BLOCK
 #define DEFAULT_BYPASS FALSE
 #define DEFAULT_SKIP_STATIC FALSE
@@ -42,6 +43,8 @@ enum
   PROP_COLOR_FIX,
   PROP_VAE,
   PROP_PROMPT,
+  PROP_AUTO_PROMPT,
+  PROP_TAGGER,
   PROP_CONSISTENCY_STRENGTH,
   PROP_DETAIL_STRENGTH,
   PROP_TEMPORAL_WINDOW,
@@ -70,6 +73,7 @@ gst_dloral_init_settings (DloralSettings * settings)
     .tile_size = DEFAULT_TILE_SIZE,
     .tile_overlap = DEFAULT_TILE_OVERLAP,
     .scene_cut_threshold = DEFAULT_SCENE_CUT_THRESHOLD,
+    .auto_prompt = DEFAULT_AUTO_PROMPT,
     .overload = DEFAULT_OVERLOAD,
     .bypass = DEFAULT_BYPASS,
     .skip_static = DEFAULT_SKIP_STATIC,
@@ -118,6 +122,13 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       g_free (settings->prompt);
       settings->prompt = g_value_dup_string (value);
       break;
+    case PROP_AUTO_PROMPT:
+      settings->auto_prompt = g_value_get_enum (value);
+      break;
+    case PROP_TAGGER:
+      g_free (settings->tagger);
+      settings->tagger = g_value_dup_string (value);
+      break;
     case PROP_CONSISTENCY_STRENGTH:
       settings->consistency_strength = g_value_get_double (value);
       break;
@@ -150,6 +161,8 @@ gst_dloral_set_property (GObject * object, guint id, const GValue * value,
       break;
   }
   GST_OBJECT_UNLOCK (object);
+  if (id == PROP_AUTO_PROMPT || id == PROP_TAGGER || id == PROP_MODEL)
+    gst_dloral_note_beginning (GST_DLORAL (object), DLORAL_BEGINNING_VIDEO);
   if ((pspec->flags & GST_PARAM_MUTABLE_PLAYING) != 0)
     gst_dloral_wish (GST_DLORAL (object));
 }
@@ -161,6 +174,7 @@ gst_dloral_create_stats (GstDloral * self)
   DloralState *state = &self->state;
   const DloralStats *stats = &state->stats;
   GstStructure *s;
+  gchar *tags;
   guint64 n;
 
   g_mutex_lock (&state->lock);
@@ -181,6 +195,9 @@ gst_dloral_create_stats (GstDloral * self)
       (guint64) dloral_stream_get_memory (state->session->stream) : 0,
       "device", G_TYPE_STRING, stats->device,
       "precision", G_TYPE_STRING, stats->precision, NULL);
+  tags = state->preparer ? dloral_preparer_dup_tags (state->preparer) : NULL;
+  gst_structure_set (s, "tags", G_TYPE_STRING, tags ? tags : "", NULL);
+  g_free (tags);
   g_mutex_unlock (&state->lock);
   return s;
 }
@@ -226,6 +243,12 @@ gst_dloral_get_property (GObject * object, guint id, GValue * value,
       break;
     case PROP_PROMPT:
       g_value_set_string (value, settings->prompt);
+      break;
+    case PROP_AUTO_PROMPT:
+      g_value_set_enum (value, settings->auto_prompt);
+      break;
+    case PROP_TAGGER:
+      g_value_set_string (value, settings->tagger);
       break;
     case PROP_CONSISTENCY_STRENGTH:
       g_value_set_double (value, settings->consistency_strength);
@@ -400,6 +423,36 @@ gst_dloral_install_properties (GObjectClass * klass)
           NULL, playing));
 
   /**
+   * GstDloral:auto-prompt:
+   *
+   * Frames in which a tagger looks for what is to be seen. What it finds goes before
+   * #GstDloral:prompt, as in the published pipeline: "TAGS, PROMPT,". It works
+   * beside the frames, for seconds on a CPU; they go on as before and, from some
+   * next frame on, with what was found, which an element message "dloral-tags" then
+   * tells (strings "tags" and "prompt"). Acts on model files with a text encoder;
+   * others say so in a warning. With "scene" the tagger stays in memory.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_AUTO_PROMPT,
+      g_param_spec_enum ("auto-prompt", "Automatic prompt",
+          "Frames in which a tagger looks for what is to be seen",
+          GST_TYPE_DLORAL_AUTO_PROMPT, DEFAULT_AUTO_PROMPT, playing));
+
+  /**
+   * GstDloral:tagger:
+   *
+   * Path of a file with a tagger (safetensors), for #GstDloral:auto-prompt. Unset:
+   * the model file's own.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_TAGGER,
+      g_param_spec_string ("tagger", "Tagger",
+          "Path of the file with the tagger for auto-prompt (unset: the model "
+          "file's own)", NULL, playing));
+
+  /**
    * GstDloral:consistency-strength:
    *
    * Share of the C-LoRA adapter, which learned to be steady in time: 0 leaves it
@@ -538,19 +591,21 @@ gst_dloral_install_properties (GObjectClass * klass)
    * and frames-repeated, see #GstDloral:skip-static. Nanoseconds: latency of the
    * frame measured last, and encode-time, restore-time and decode-time, the mean
    * times of the stages. Bytes: memory that frames take beside the model. Strings,
-   * empty until the model is loaded: device and precision.
+   * empty until the model is loaded: device and precision; and tags, empty until
+   * frames are restored with some, see #GstDloral:auto-prompt.
    *
    * Since: 0.1
    */
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Frames in and out, latency and mean times of the stages in "
-          "nanoseconds, memory in bytes, device and precision",
+          "nanoseconds, memory in bytes, device, precision and tags",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_DEVICE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_COLOR_FIX, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_VAE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_AUTO_PROMPT, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DLORAL_OVERLOAD, 0);
 }

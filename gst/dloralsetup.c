@@ -30,6 +30,8 @@ gst_dloral_get_wish (GstDloral * self, DloralWish * wish)
     .cuda_device_id = fixed->cuda_device_id,
     .tune = fixed->tune,
   };
+  wish->auto_prompt = now->auto_prompt;
+  wish->tagger = g_strdup (now->tagger);
   wish->stream = (DloralStreamParams) {
     .width = state->in.width,
     .height = state->in.height,
@@ -61,6 +63,7 @@ gst_dloral_wish (GstDloral * self)
     gst_dloral_get_wish (self, &wish);
     dloral_preparer_wish (state->preparer, &wish);
     g_free ((gchar *) wish.model.path);
+    g_free ((gchar *) wish.tagger);
     g_free ((gchar *) wish.stream.conditions.prompt);
   }
   g_mutex_unlock (&state->lock);

@@ -102,7 +102,8 @@ gst_dloral_start (GstBaseTransform * trans)
 
   GST_OBJECT_LOCK (self);
   settings = self->settings;
-  settings.model = settings.prompt = NULL;      /* read when they are needed */
+  settings.model = settings.prompt = settings.tagger = NULL;    /* read when they
+                                                                 * are needed */
   GST_OBJECT_UNLOCK (self);
 
   GST_PAD_STREAM_LOCK (GST_BASE_TRANSFORM_SINK_PAD (trans));
@@ -113,6 +114,7 @@ gst_dloral_start (GstBaseTransform * trans)
   state->lost = state->flow_reported = FALSE;
   state->flushing = state->live = FALSE;
   state->position = GST_CLOCK_TIME_NONE;
+  state->beginning = DLORAL_BEGINNING_VIDEO;
   gst_video_info_init (&state->in);
   gst_video_info_init (&state->out);
   memset (&state->latency, 0, sizeof state->latency);
@@ -208,6 +210,7 @@ gst_dloral_finalize (GObject * object)
 
   g_free (self->settings.model);
   g_free (self->settings.prompt);
+  g_free (self->settings.tagger);
   g_mutex_clear (&self->state.lock);
   gst_clear_object (&self->cuda);
   G_OBJECT_CLASS (gst_dloral_parent_class)->finalize (object);

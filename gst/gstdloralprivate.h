@@ -49,9 +49,19 @@ typedef struct
   gdouble scene_cut_threshold;
   gchar *prompt;                /* NULL: the model's own */
   gdouble consistency_strength, detail_strength;
+  DloralAutoPrompt auto_prompt;
+  gchar *tagger;                /* NULL: in the model's file */
   DloralOverload overload;
   gboolean bypass, skip_static;
 } DloralSettings;
+
+/* What the next frame is the first of. */
+typedef enum
+{
+  DLORAL_BEGINNING_NONE,
+  DLORAL_BEGINNING_SCENE,
+  DLORAL_BEGINNING_VIDEO,
+} DloralBeginning;
 
 /* Sums since start (). What came in has gone out, was dropped or discarded, or is
  * on its way. */
@@ -98,6 +108,7 @@ typedef struct
   DloralLatency latency;
   GstClockTime earliest;        /* running time that is not too late, or NONE */
   gdouble proportion;           /* of that which is wanted; by QoS events */
+  DloralBeginning beginning;    /* not looked at for a prompt yet */
   GstClockTime position;        /* where the frame pushed last ends, in stream
                                  * time, or NONE */
   DloralStats stats;
@@ -142,6 +153,15 @@ GstFlowReturn gst_dloral_take_frame (GstDloral * self, GstBuffer * inbuf);
  * class allocates output buffers only for who has a transform (). */
 GstFlowReturn gst_dloral_transform (GstBaseTransform * trans,
     GstBuffer * inbuf, GstBuffer * outbuf);
+
+/* --- Prompts (dloralsample.c) --------------------------------------------- */
+
+/* Something begins with a next frame. Any thread. */
+void gst_dloral_note_beginning (GstDloral * self, DloralBeginning beginning);
+
+/* Has a prompt looked for in the frame, where it is one to look at. Streaming
+ * thread, which has a session. */
+void gst_dloral_offer_sample (GstDloral * self, GstBuffer * inbuf);
 
 /* --- Lateness (dloralqos.c) ----------------------------------------------- */
 

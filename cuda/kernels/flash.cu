@@ -5,7 +5,8 @@
  * at a time: scores, their maximum and sum so far, and the result so far, which
  * shrinks as the maximum grows. Matrices pass through shared memory in tiles of
  * 64 × 64 f32; a thread has ROWS rows (ty, ty + 64 / ROWS, …) by 4 columns of
- * each product. No tensor cores: this is what f32, causal and odd heads take.
+ * each product. No tensor cores: this is what f32, causal, odd heads and groups
+ * take.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -109,6 +110,44 @@ multiply (float (&sum)[ROWS][4], const float *a, const float *b, int length)
 #pragma unroll
         for (int j = 0; j < 4; j++)
           sum[r][j] = fmaf (one.e[i], other[i].e[j], sum[r][j]);
+    }
+  }
+}
+
+/* What is added to a head's scores, which are scaled after that. */
+struct Bias
+{
+  const float *values;          /* [queries][keys] */
+  float unit;                   /* of them, in scores */
+};
+
+struct NoBias
+{
+};
+
+template <int ROWS> __device__ __forceinline__ void
+add_bias (float (&)[ROWS][4], const NoBias &, int, int,
+    const DloralFlashParams &)
+{
+}
+
+template <int ROWS> __device__ __forceinline__ void
+add_bias (float (&score)[ROWS][4], const Bias &bias, int key, int query,
+    const DloralFlashParams &p)
+{
+  int tx = threadIdx.x % COLUMNS, ty = threadIdx.x / COLUMNS;
+
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) {
+    int row = query + ty + r * (TILE / ROWS);
+    const float *line = bias.values + (int64_t) row * p.n_keys;
+
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      int at = key + tx + j * COLUMNS;
+
+      if (row < p.n_queries && at < p.n_keys)
+        score[r][j] += line[at] * bias.unit;
     }
   }
 }
@@ -256,14 +295,16 @@ add_values (float (&out)[WIDTH / TILE][ROWS][4], float *p_tile, float *v_tile,
   }
 }
 
-/* q, k, v and dst start at the first head's first channel. */
-template <int WIDTH, int ROWS, typename T, typename D>
+/* A tile of queries, from `query` on. q, k, v and dst start at the first head's
+ * first channel. */
+template <int WIDTH, int ROWS, typename T, typename D, typename B>
 __device__ __forceinline__ void
-flash (const T *q, const T *k, const T *v, D *dst, const DloralFlashParams &p)
+flash (const T *q, const T *k, const T *v, D *dst, int query,
+    const DloralFlashParams &p, const B &bias)
 {
   SHARED (float, q_tile);
   float *k_tile = q_tile + TILE * STEP, *v_tile = k_tile + TILE * STEP;
-  int query = blockIdx.x * TILE, head = blockIdx.y * p.head_dim;
+  int head = blockIdx.y * p.head_dim;
   int queries = min (p.n_queries - query, TILE);
   int n_keys = p.causal ? query + queries : p.n_keys;
   float out[WIDTH / TILE][ROWS][4] = { };
@@ -281,6 +322,7 @@ flash (const T *q, const T *k, const T *v, D *dst, const DloralFlashParams &p)
     take_scores<WIDTH, ROWS> (score, q_tile, k_tile,
         q + (int64_t) query * p.q_step + head,
         k + (int64_t) key * p.k_step + head, queries, keys, key == 0, p);
+    add_bias<ROWS> (score, bias, key, query, p);
     take_softmax<WIDTH, ROWS> (softmax, out, score, key, query, p);
     add_values<WIDTH, ROWS> (out, k_tile, v_tile, score,
         v + (int64_t) key * p.v_step + head, keys, p);
@@ -288,11 +330,42 @@ flash (const T *q, const T *k, const T *v, D *dst, const DloralFlashParams &p)
   write_rows<WIDTH, ROWS> (dst + head, out, softmax, query, p);
 }
 
+/* Of the block's group and head. */
+__device__ __forceinline__ Bias
+find_bias (const DloralFlashBias &b, const DloralFlashParams &p)
+{
+  int group = blockIdx.x, kind = 0;
+
+  if (b.kinds == 4)
+    kind = (group % b.across == b.across - 1)
+        + 2 * (group + b.across >= (int) gridDim.x);
+  return { b.values + ((int64_t) kind * gridDim.y + blockIdx.y) * p.n_queries
+        * p.n_keys, b.unit };
+}
+
+template <int WIDTH, int ROWS, typename T, typename D>
+__device__ __forceinline__ void
+flash_grouped (const T *q, const T *k, const T *v, D *dst,
+    const DloralFlashParams &p, const DloralFlashBias &b)
+{
+  int64_t first = (int64_t) blockIdx.x * p.n_queries;
+
+  flash<WIDTH, ROWS> (q + first * p.q_step, k + first * p.k_step,
+      v + first * p.v_step, dst + first * p.dst_step, blockIdx.z * TILE, p,
+      find_bias (b, p));
+}
+
 #define FLASH(width, rows, a, b) \
   KERNEL (TILE / rows * COLUMNS, flash_##width##_##a##_##b, (const a *q, \
           const a *k, const a *v, b *dst, DloralFlashParams p)) \
   { \
-    flash<width, rows> (q, k, v, dst, p); \
+    flash<width, rows> (q, k, v, dst, blockIdx.x * TILE, p, NoBias ()); \
+  } \
+  KERNEL (TILE / rows * COLUMNS, flash_grouped_##width##_##a##_##b, \
+      (const a *q, const a *k, const a *v, b *dst, DloralFlashParams p, \
+          DloralFlashBias bias)) \
+  { \
+    flash_grouped<width, rows> (q, k, v, dst, p, bias); \
   }
 #define FLASH_64(a, b) FLASH (64, 8, a, b)
 #define FLASH_512(a, b) FLASH (512, 4, a, b)

@@ -11,7 +11,8 @@
 #define DLORAL_FLASH_COLUMNS 16
 
 /* X (width, rows): heads of at most `width` channels; each thread has `rows` of
- * the tile's rows, so a block is 16 × 64 / rows threads. */
+ * the tile's rows, so a block is 16 × 64 / rows threads. A grid is tiles of
+ * queries × heads; of groups, groups × heads × tiles. */
 #define DLORAL_FLASH_SHAPES(X) X (64, 8) X (512, 4)
 #define DLORAL_FLASH_MAX_WIDTH 512
 
@@ -29,3 +30,12 @@ typedef struct
   float scale;                  /* · log2 (e): powers are those of 2 */
   int causal;
 } DloralFlashParams;
+
+/* What is added to scores where positions come in groups, of n_queries = n_keys;
+ * engine/graph.h says which kind a group is. */
+typedef struct
+{
+  const float *values;          /* [kinds][heads][n_queries][n_keys] */
+  float unit;                   /* 1 / scale: added before that */
+  int kinds, across;
+} DloralFlashBias;

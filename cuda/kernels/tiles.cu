@@ -1,5 +1,5 @@
-/* Parts of a tensor: cut out, and laid on top of each other. A thread has one
- * column of dst, in a few rows.
+/* Parts of a tensor: cut out, laid on top of each other, put into another
+ * order. A thread has one column of dst, in a few rows.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -118,4 +118,27 @@ KERNEL (DLORAL_MATRIX_THREADS, paste_weighted, (const DloralPaste p))
     add_weighted<4> (p);
   else
     add_weighted<1> (p);
+}
+
+template <typename T>
+__device__ __forceinline__ void
+gather_units (const DloralGather &p)
+{
+  Share s = find_share (p.h, p.w, EACH);
+  const T *src = static_cast<const T *> (p.src) + s.column;
+  T *dst = static_cast<T *> (p.dst) + s.column, x[EACH];
+
+#pragma unroll
+  for (int i = 0; i < EACH; i++)
+    if (i < s.n)
+      x[i] = src[(size_t) (int) p.rows[s.row + i * s.step] * p.w];
+#pragma unroll
+  for (int i = 0; i < EACH; i++)
+    if (i < s.n)
+      dst[(size_t) (s.row + i * s.step) * p.w] = x[i];
+}
+
+KERNEL (DLORAL_MATRIX_THREADS, gather, (const DloralGather p))
+{
+  FOR_UNITS (gather_units, p)
 }

@@ -19,6 +19,15 @@ typedef struct
 
 typedef struct
 {
+  const void *src;
+  void *dst;
+  const float *rows;            /* [h]: which row of src; whole numbers */
+  int h, w;                     /* of dst; rows of src are as wide */
+  int size;                     /* bytes of a unit: 1, 2, 4, 8 or 16 */
+} DloralGather;
+
+typedef struct
+{
   const void *part;             /* [part_h][part_w] */
   const void *below;            /* [h][w], NULL: zero */
   void *dst;                    /* [h][w] */

@@ -114,7 +114,7 @@ dloral_builder_weight_slice (DloralBuilder *b, const char *name, int o, int i,
   }
   s->n_layers = 1;
   s->first = first;
-  key = g_string_new (NULL);
+  key = g_string_new (b->space);
   append_key (key, name, &s->layers[0]);
   if (n != i)
     g_string_append_printf (key, "[%d:%d]", first, first + n);
@@ -138,7 +138,7 @@ dloral_builder_weight_stack (DloralBuilder *b, const char *const *names,
     int n_names, int o, int i)
 {
   FileSource *s = g_new0 (FileSource, 1);
-  GString *key = g_string_new (NULL);
+  GString *key = g_string_new (b->space);
 
   for (int n = 0; n < n_names; n++) {
     find_layer (b, &s->layers[n], names[n], o, i, 1, 1);
@@ -165,7 +165,7 @@ dloral_builder_constant (DloralBuilder *b, const char *key, int o, int i,
   if (values == NULL)
     return NULL;
   return dloral_graph_weight (b->g, (DloralWeight) {
-      .key = g_strdup (key), .o = o, .i = i, .kh = kh, .kw = kw,
+      .key = g_strconcat (b->space ? b->space : "", key, NULL), .o = o, .i = i, .kh = kh, .kw = kw,
       .fill = fill_constant, .data = values, .destroy = g_free });
 }
 
@@ -253,6 +253,24 @@ dloral_linear (DloralBuilder *b, const char *scope, DloralTensor *x,
       .kind = DLORAL_OP_LINEAR, .scope = scope,
       .n_src = residual ? 2 : 1, .src = { x, residual }, .dst = y,
       .weight = weight, .bias = bias });
+  return y;
+}
+
+DloralTensor *
+dloral_linear_layer (DloralBuilder *b, const char *prefix, DloralTensor *x,
+    int c, DloralAct act, DloralTensor *residual, DloralTensor *y)
+{
+  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
+
+  if (y == NULL)
+    y = dloral_graph_tensor (b->g, x->h, x->w, c, b->g->act_dtype);
+  dloral_graph_append (b->g, &(DloralOp) {
+      .kind = DLORAL_OP_LINEAR, .scope = prefix,
+      .n_src = residual ? 2 : 1, .src = { x, residual }, .dst = y,
+      .weight = dloral_builder_weight (b, weight, c, x->c, 1, 1),
+      .bias = dloral_builder_weight (b, bias, c, 1, 1, 1),
+      .u.linear = { .act = act } });
   return y;
 }
 

@@ -22,6 +22,8 @@ typedef struct
   const DloralSafetensors *file;
   const DloralConfig *config;
   GError *error;
+  const char *space;            /* set before the keys of weights where the file
+                                 * is not the model's; NULL: it is */
   /* Of the layers that have adapters: consistency, detail. 1 each at first. */
   double strengths[DLORAL_N_ADAPTERS];
   gboolean fp8;                 /* inputs' largest magnitudes are wanted */
@@ -101,6 +103,12 @@ DloralTensor *dloral_conv_weights (DloralBuilder * b, const char *scope,
 DloralTensor *dloral_linear (DloralBuilder * b, const char *scope,
     DloralTensor * x, const DloralWeight * weight, const DloralWeight * bias,
     DloralTensor * residual);
+
+/* act (the layer `prefix` · x) + residual (NULL: none), to c channels. Writes y,
+ * or a new tensor where that is NULL. */
+DloralTensor *dloral_linear_layer (DloralBuilder * b, const char *prefix,
+    DloralTensor * x, int c, DloralAct act, DloralTensor * residual,
+    DloralTensor * y);
 
 /* Group norm of x, or of x and skip side by side (skip may be NULL). */
 DloralTensor *dloral_group_norm (DloralBuilder * b, const char *prefix,

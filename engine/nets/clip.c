@@ -33,25 +33,6 @@ dloral_clip_embed (const DloralSafetensors *file,
   return positions != NULL;
 }
 
-/* act (linear (x)) + residual; writes y, or a new tensor where that is NULL. */
-static DloralTensor *
-linear (DloralBuilder *b, const char *prefix, DloralTensor *x, int c,
-    DloralAct act, DloralTensor *residual, DloralTensor *y)
-{
-  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL);
-  g_autofree char *bias = g_strconcat (prefix, ".bias", NULL);
-
-  if (y == NULL)
-    y = dloral_graph_tensor (b->g, x->h, x->w, c, b->g->act_dtype);
-  dloral_graph_append (b->g, &(DloralOp) {
-      .kind = DLORAL_OP_LINEAR, .scope = prefix,
-      .n_src = residual ? 2 : 1, .src = { x, residual }, .dst = y,
-      .weight = dloral_builder_weight (b, weight, c, x->c, 1, 1),
-      .bias = dloral_builder_weight (b, bias, c, 1, 1, 1),
-      .u.linear = { .act = act } });
-  return y;
-}
-
 /* x + causal attention of the normed h; one projection makes q, k, v. */
 static DloralTensor *
 attention (DloralBuilder *b, const char *prefix, DloralTensor *h,
@@ -80,7 +61,7 @@ attention (DloralBuilder *b, const char *prefix, DloralTensor *h,
       .n_src = 3, .src = { h, h, h }, .dst = y,
       .u.attention = { heads, c / heads, 1 / sqrtf ((float) c / heads),
           { 0, c, 2 * c }, TRUE } });
-  return linear (b, out, y, c, DLORAL_ACT_NONE, x, NULL);
+  return dloral_linear_layer (b, out, y, c, DLORAL_ACT_NONE, x, NULL);
 }
 
 /* Layer i; writes y, or a new tensor where that is NULL. */
@@ -98,9 +79,9 @@ layer (DloralBuilder *b, int i, DloralTensor *x, DloralTensor *y)
 
   x = attention (b, attn, dloral_layer_norm (b, norm1, x, eps, NULL), x);
   h = dloral_layer_norm (b, norm2, x, eps, NULL);
-  h = linear (b, fc1, h, text->intermediate_size,
+  h = dloral_linear_layer (b, fc1, h, text->intermediate_size,
       text->quick_gelu ? DLORAL_ACT_QUICK_GELU : DLORAL_ACT_GELU, NULL, NULL);
-  return linear (b, fc2, h, x->c, DLORAL_ACT_NONE, x, y);
+  return dloral_linear_layer (b, fc2, h, x->c, DLORAL_ACT_NONE, x, y);
 }
 
 void

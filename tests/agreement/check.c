@@ -1,4 +1,4 @@
-/* Frames through a stream; its tensors against PyTorch's.
+/* Frames through a stream; its tensors, and a tagger's, against PyTorch's.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -56,14 +56,32 @@ get_deviation (const float *x, gsize n)
 }
 
 void
+agreement_check_values (const char *name, const DloralEntry *expected,
+    const float *found)
+{
+  gsize n = 1;
+  double largest = 0, deviation;
+  g_autofree float *values = NULL;
+
+  for (int i = 0; i < expected->rank; i++)
+    n *= expected->shape[i];
+  values = g_new (float, n);
+  dloral_entry_read_f32 (expected, 0, n, values);
+  for (gsize i = 0; i < n; i++) {
+    g_assert_true (isfinite (found[i]));
+    largest = fmax (largest, fabs (found[i] - values[i]));
+  }
+  deviation = get_deviation (values, n);
+  g_test_message ("%s: off by %.2g, deviation %.3g", name, largest, deviation);
+  g_assert_cmpfloat (largest, <=, BOUND * deviation);
+}
+
+void
 agreement_check_tensor (const DloralSafetensors *file, const char *name, int frame,
     float *found, int h, int w, int c)
 {
   g_autofree char *full = g_strdup_printf ("%s.%d", name, frame);
   const DloralEntry *entry = dloral_safetensors_find (file, full);
-  gsize n = (gsize) h * w * c;
-  g_autofree float *expected = g_new (float, n);
-  double largest = 0, deviation;
 
   if (entry == NULL) {          /* a case may begin at its second frame */
     g_assert_cmpint (frame, ==, 0);
@@ -74,14 +92,7 @@ agreement_check_tensor (const DloralSafetensors *file, const char *name, int fra
   g_assert_cmpint (entry->shape[1], ==, c);
   g_assert_cmpint (entry->shape[2], ==, h);
   g_assert_cmpint (entry->shape[3], ==, w);
-  dloral_entry_read_f32 (entry, 0, n, expected);
-  for (gsize i = 0; i < n; i++) {
-    g_assert_true (isfinite (found[i]));
-    largest = fmax (largest, fabs (found[i] - expected[i]));
-  }
-  deviation = get_deviation (expected, n);
-  g_test_message ("%s: off by %.2g, deviation %.3g", full, largest, deviation);
-  g_assert_cmpfloat (largest, <=, BOUND * deviation);
+  agreement_check_values (full, entry, found);
   g_free (found);
 }
 

@@ -1,5 +1,6 @@
 /* The element against PyTorch: raw frames from a file, through a pipeline,
- * into a file that must hold the pictures of the case.
+ * into a file that must hold the pictures of the case; and the prompt that it finds
+ * in a frame.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -118,6 +119,77 @@ test_case (gconstpointer folder)
   agreement_case_free (c);
 }
 
+/* --- Tags --------------------------------------------------------------------- */
+
+/* The first element message of a pipeline that shows the picture `lq` over and
+ * over. */
+static GstMessage *
+show_until_message (const DloralEntry *lq, const char *model,
+    const char *tagger)
+{
+  g_autoptr (GError) error = NULL;
+  const char *device = g_getenv ("DLORAL_TEST_DEVICE");
+  g_autofree char *raw = NULL;
+  g_autofree char *description = NULL;
+  int fd = g_file_open_tmp ("agreement-XXXXXX.raw", &raw, &error);
+  GstElement *pipeline;
+  GstMessage *message;
+  GstBus *bus;
+
+  g_assert_no_error (error);
+  g_close (fd, NULL);
+  g_assert_true (g_file_set_contents (raw, (const char *) lq->data, lq->size,
+          NULL));
+  description = g_strdup_printf ("multifilesrc location=\"%s\" loop=true "
+      "caps=video/x-raw,format=RGB,width=%d,height=%d,framerate=25/1 ! "
+      "dloral device=%s model=\"%s\" precision=f32 auto-prompt=first-frame "
+      "tagger=\"%s\" prompt=clean ! fakesink", raw, (int) lq->shape[1],
+      (int) lq->shape[0], device ? device : "auto", model, tagger);
+  pipeline = gst_parse_launch (description, &error);
+  g_assert_no_error (error);
+  bus = gst_element_get_bus (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  message = gst_bus_timed_pop_filtered (bus, TIMEOUT, GST_MESSAGE_ELEMENT
+      | GST_MESSAGE_WARNING | GST_MESSAGE_ERROR);
+  gst_object_unref (bus);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (pipeline);
+  g_unlink (raw);
+  return message;
+}
+
+static void
+test_tags (void)
+{
+  g_autofree char *model = g_test_build_filename (G_TEST_DIST,
+      "../engine/data/text-model.safetensors", NULL);
+  g_autofree char *tagger = g_test_build_filename (G_TEST_DIST,
+      "data/tagger/tagger.safetensors", NULL);
+  /* Rows of 4-byte multiples, as GStreamer's RGB has them. */
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST,
+      "data/tagger/answers-40x33.safetensors", NULL);
+  g_autofree char *prompt = NULL;
+  g_autoptr (GError) error = NULL;
+  DloralSafetensors *answers = dloral_safetensors_open (path, &error);
+  const char *tags;
+  GstMessage *message;
+  const GstStructure *s;
+
+  g_assert_no_error (error);
+  tags = dloral_safetensors_get_metadata (answers, "tags");
+  message = show_until_message (dloral_safetensors_find (answers, "lq"), model,
+      tagger);
+  g_assert_nonnull (message);
+  g_assert_cmpint (GST_MESSAGE_TYPE (message), ==, GST_MESSAGE_ELEMENT);
+  s = gst_message_get_structure (message);
+  g_assert_cmpstr (gst_structure_get_name (s), ==, "dloral-tags");
+  g_assert_cmpstr (gst_structure_get_string (s, "tags"), ==, tags);
+  prompt = g_strconcat (tags, ", clean,", NULL);
+  g_assert_cmpstr (gst_structure_get_string (s, "prompt"), ==, prompt);
+  gst_message_unref (message);
+  dloral_safetensors_free (answers);
+}
+
 /* Arguments: folders with further cases. */
 int
 main (int argc, char **argv)
@@ -125,5 +197,6 @@ main (int argc, char **argv)
   gst_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
   agreement_add_cases ("/element/%s", argc - 1, argv + 1, test_case);
+  g_test_add_func ("/element/tags", test_tags);
   return g_test_run ();
 }

@@ -197,7 +197,7 @@ test_change_refused (void)
 
 /* --- While playing ---------------------------------------------------------- */
 
-#define N_FRAMES 60
+#define N_FRAMES 24
 
 typedef struct
 {

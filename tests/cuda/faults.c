@@ -641,6 +641,84 @@ test_text (void)
     run_all (&params, G_N_ELEMENTS (series), series);
 }
 
+/* --- Tags ----------------------------------------------------------------------- */
+
+/* By a tagger opened for it. */
+static char *
+find_tags (DloralModel *model, GError **error)
+{
+  static const guint8 frame[3 * 24 * 20];
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST,
+      "agreement/data/tagger/tagger.safetensors", NULL);
+  DloralTagger *tagger = dloral_tagger_new (model, path, FALSE, NULL, error);
+  DloralVideoFormat format;
+  char *tags;
+
+  g_assert_nonnull (tagger);    /* nothing of the device is used for that */
+  dloral_video_format_init_rgb (&format, 24, 20, FALSE);
+  tags = dloral_tagger_run (tagger, &format, frame, NULL, error);
+  dloral_tagger_free (tagger);
+  return tags;
+}
+
+static void
+fail_tags_once (DloralModel *model, const Fault *fault, long call,
+    const char *right)
+{
+  g_autofree char *tags = NULL, *again = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_debug ("%s call %ld", fault->cudnn ? "cuDNN" : "driver", call);
+  g_atomic_pointer_set (&tolerated, NULL);
+  fail_at (fault, call);
+  tags = find_tags (model, &error);
+  fail_at (fault, 0);
+  if (tags == NULL)
+    check_error (error, fault);
+  else
+    g_assert_cmpstr (tags, ==, right);
+  if (tags && !fault->cudnn)
+    g_assert_nonnull (tolerated);
+  again = find_tags (model, NULL);
+  g_assert_cmpstr (again, ==, right);
+}
+
+static void
+run_tags (const VideoParams *params, const Fault *fault, long stride)
+{
+  const StandIns *s = stand_ins_get ();
+  long (*get_calls) (void) =
+      fault->cudnn ? s->cudnn_get_calls : s->cuda_get_calls;
+  DloralModel *model = video_open (params, NULL);
+  long before = get_calls (), n;
+  g_autofree char *right = find_tags (model, NULL);
+
+  g_assert_nonnull (right);
+  n = get_calls () - before;
+  dloral_model_unref (model);
+  for (long call = 1; call <= n; call += stride) {
+    model = video_open (params, NULL);
+    fail_tags_once (model, fault, call, right);
+    dloral_model_unref (model);
+    if (g_strcmp0 (tolerated, "cuCtxPushCurrent") == 0)
+      forget_leaks ();
+    stand_ins_assert_clean ();
+  }
+}
+
+static void
+test_tags (void)
+{
+  const VideoParams params = { TINY };
+
+  if (!stand_ins_enter_process (NULL))
+    return;
+  watch ();
+  run_tags (&params, &unknown, 53);
+  run_tags (&params, &no_memory, 101);
+  run_tags (&params, &execution, 1009);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -661,5 +739,6 @@ main (int argc, char **argv)
   g_test_add_func ("/profile", test_profile);
   g_test_add_func ("/loading", test_loading);
   g_test_add_func ("/text", test_text);
+  g_test_add_func ("/tags", test_tags);
   return g_test_run ();
 }

@@ -21,14 +21,14 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-SIZES = "512x512,1280x720,1920x1080"
+SIZES = "512x512,1280x720,1920x1080,tagger"
 HEAD = """# What cuDNN makes of a model of Stable Diffusion 2.1's size
 
 Made by `tests/cuda/plan-table.py --write`, with cuDNN {version}, no GPU present: every product and attention of
-both coders and the UNet, in bf16, finalised for each GPU from its description (`tests/cuda/devices/`).
+both coders, the UNet and the tagger, in bf16, finalised for each GPU from its description (`tests/cuda/devices/`).
 A cell is the engine's number; *fused* operators do bias, activation, residual and gate in the same kernel, \"+ own\" ones are
 followed by our epilogue, and \"own\" ones are our kernel altogether. Convolutions \"of ×2\" enlarge their source first, in four kernels, one for each phase
-of the result. Workspaces are named where there are any.
+of the result. Workspaces are named where there are any. The tagger looks at every frame size in the same way.
 """
 
 

@@ -1,10 +1,10 @@
 /* Every graph of a model of Stable Diffusion 2.1's size, compiled by the real cuDNN
  * for GPUs that are not there. What it accepts is written as a table.
  *
- *   plans HEADER DEVICE.json CACHE WIDTHxHEIGHT
+ *   plans HEADER DEVICE.json CACHE WIDTHxHEIGHT|tagger
  *
  * HEADER is the model file's (data/sd21.json.gz); CACHE a folder for finished
- * plans; the size is the picture's. The operators are the backend's own; only the
+ * plans; the size is the picture's, and the tagger has none. The operators are the backend's own; only the
  * driver under them is one that does nothing, and weights are not read.
  *
  * A line an operator: stage, operator, how it is computed, separated by tabs.
@@ -13,6 +13,7 @@
  */
 #include "cuda/plan.h"
 #include "engine/stages.h"
+#include "engine/tagger_net.h"
 #include "no_device.h"
 
 #include <gio/gio.h>
@@ -119,7 +120,7 @@ describe (const DloralOp *op)
 
 /* Prints what cuDNN computes, or we in its place, each kind of operator once. */
 static void
-compile (DloralDevice *device, DloralGraph *graph, const char *stage,
+compile (DloralDevice *device, const DloralGraph *graph, const char *stage,
     GHashTable *seen)
 {
   GError *error = NULL;
@@ -138,43 +139,78 @@ compile (DloralDevice *device, DloralGraph *graph, const char *stage,
           dloral_cuda_plan_describe (plan, i));
   }
   dloral_cuda_plan_free (plan);
+}
+
+/* The same of a stage's graph, which is taken. */
+static void
+compile_stage (DloralDevice *device, DloralGraph *graph, const char *stage,
+    GHashTable *seen)
+{
+  compile (device, graph, stage, seen);
   dloral_graph_free (graph);
+}
+
+static void
+compile_stages (DloralModel *model, DloralStreamParams *params,
+    GHashTable *seen)
+{
+  const double strengths[] = { 1, 1 };
+  DloralDevice *device = model->device;
+  DloralGeometry geo;
+  GError *error = NULL;
+
+  params->width /= model->config.scale;
+  params->height /= model->config.scale;
+  dloral_geometry_init (&geo, &model->config, params);
+  compile_stage (device, dloral_encode_graph (model, &geo, NULL, &error),
+      "encode", seen);
+  compile_stage (device, dloral_restore_graph (model, &geo, strengths, 1, NULL,
+          &error), "restore", seen);
+  compile_stage (device, dloral_decode_graph (model, &geo, FALSE, NULL, &error),
+      "decode", seen);
+  geo.vae = DLORAL_VAE_TINY;
+  compile_stage (device, dloral_encode_graph (model, &geo, NULL, &error),
+      "tiny encode", seen);
+  compile_stage (device, dloral_decode_graph (model, &geo, FALSE, NULL, &error),
+      "tiny decode", seen);
+  g_assert_no_error (error);
+}
+
+static void
+compile_tagger (DloralModel *model, GHashTable *seen)
+{
+  GError *error = NULL;
+  DloralTaggerNet *net = dloral_tagger_net_new (model, model->file,
+      &model->config.tagger, NULL, &error);
+  const DloralGraph *graph;
+
+  g_assert_no_error (error);
+  for (guint i = 0; (graph = dloral_tagger_net_get_graph (net, i)); i++)
+    compile (model->device, graph, "tagger", seen);
+  dloral_tagger_net_free (net);
 }
 
 int
 main (int argc, char **argv)
 {
-  const double strengths[] = { 1, 1 };
   DloralStreamParams params = { DLORAL_STREAM_DEFAULTS };
+  gboolean tagger = argc == 5 && g_str_equal (argv[4], "tagger");
   GHashTable *seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
       NULL);
   DloralDevice *device;
   DloralModel model;
-  DloralGeometry geo;
-  GError *error = NULL;
 
-  if (argc != 5 || sscanf (argv[4], "%dx%d", &params.width, &params.height)
-      != 2) {
-    fprintf (stderr, "plans HEADER DEVICE.json CACHE WIDTHxHEIGHT\n");
+  if (argc != 5 || (!tagger && sscanf (argv[4], "%dx%d", &params.width,
+              &params.height) != 2)) {
+    fprintf (stderr, "plans HEADER DEVICE.json CACHE WIDTHxHEIGHT|tagger\n");
     return 2;
   }
   device = no_device_new (argv[2], argv[3]);
   open_model (&model, argv[1], device);
-  params.width /= model.config.scale;
-  params.height /= model.config.scale;
-  dloral_geometry_init (&geo, &model.config, &params);
-  compile (device, dloral_encode_graph (&model, &geo, NULL, &error), "encode", seen);
-  compile (device, dloral_restore_graph (&model, &geo, strengths, 1,
-          NULL, &error),
-      "restore", seen);
-  compile (device, dloral_decode_graph (&model, &geo, FALSE, NULL, &error),
-      "decode", seen);
-  geo.vae = DLORAL_VAE_TINY;
-  compile (device, dloral_encode_graph (&model, &geo, NULL, &error), "tiny encode",
-      seen);
-  compile (device, dloral_decode_graph (&model, &geo, FALSE, NULL, &error),
-      "tiny decode", seen);
-  g_assert_no_error (error);
+  if (tagger)
+    compile_tagger (&model, seen);
+  else
+    compile_stages (&model, &params, seen);
   g_hash_table_unref (seen);
   return 0;
 }

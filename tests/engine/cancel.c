@@ -1,5 +1,6 @@
-/* Opening a model, making a stream and changing its conditions, given up at
- * points where somebody looks whether to go on. The argument is the project's folder.
+/* Opening a model, making a stream, changing its conditions and looking for tags,
+ * given up at points where somebody looks whether to go on. The argument is the
+ * project's folder.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -192,6 +193,74 @@ test_conditions (gconstpointer data)
   dloral_model_unref (model);
 }
 
+/* --- Tags ----------------------------------------------------------------------- */
+
+/* Opened anew each time, or kept from one to the next. */
+static char *
+find_tags (DloralModel *model, DloralTagger **kept, const gint *cancelled,
+    GError **error)
+{
+  static const guint8 frame[3 * 24 * 20];
+  g_autofree char *path = g_build_filename (root,
+      "tests/agreement/data/tagger/tagger.safetensors", NULL);
+  DloralTagger *tagger = kept ? *kept : NULL;
+  DloralVideoFormat format;
+  char *tags;
+
+  dloral_video_format_init_rgb (&format, 24, 20, FALSE);
+  if (tagger == NULL)
+    tagger = dloral_tagger_new (model, path, kept != NULL, cancelled, error);
+  if (tagger == NULL)
+    return NULL;
+  tags = dloral_tagger_run (tagger, &format, frame, cancelled, error);
+  if (kept)
+    *kept = tagger;
+  else
+    dloral_tagger_free (tagger);
+  return tags;
+}
+
+static void
+check_tags (gboolean keep)
+{
+  DloralModel *model = open_model (&kinds[0], NULL, NULL);
+  DloralTagger *kept = NULL;
+  g_autofree char *expected = NULL;
+  gint flag = FALSE;
+  int count;
+
+  arm (&flag, -1, set, &flag);
+  expected = find_tags (model, NULL, &flag, NULL);
+  g_assert_nonnull (expected);
+  count = g_atomic_int_get (&points.count);
+  for (int i = 0, n; (n = get_point (i, count)) >= 0; i++) {
+    g_autofree char *tags = NULL;
+    GError *error = NULL;
+
+    g_atomic_int_set (&flag, FALSE);
+    arm (&flag, n, set, &flag);
+    tags = find_tags (model, keep ? &kept : NULL, &flag, &error);
+    if (tags == NULL)
+      check_cancelled (FALSE, error);
+    else                        /* what is kept has fewer points */
+      g_assert_true (keep);
+  }
+  for (int i = 0; i < 2; i++) {
+    g_autofree char *tags = find_tags (model, keep ? &kept : NULL, NULL, NULL);
+
+    g_assert_cmpstr (tags, ==, expected);
+  }
+  g_clear_pointer (&kept, dloral_tagger_free);
+  dloral_model_unref (model);
+}
+
+static void
+test_tags (void)
+{
+  check_tags (FALSE);
+  check_tags (TRUE);
+}
+
 /* --- Others ------------------------------------------------------------------- */
 
 typedef struct
@@ -296,5 +365,6 @@ main (int argc, char **argv)
 
       g_test_add_data_func (path, &kinds[k], tests[t].run);
     }
+  g_test_add_func ("/cancel/tags", test_tags);
   return g_test_run ();
 }

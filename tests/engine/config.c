@@ -270,6 +270,42 @@ static const Edit broken[] = {
         {"key 'tokenizer.max_length'", "from 2 to 77", "found 78"}},
   {"tokenizer-length-1", "\"max_length\": 76", "\"max_length\": 1",
         {"key 'tokenizer.max_length'", "from 2 to 77", "found 1"}},
+
+  {"tagger-list", "\"tagger\": {", "\"tagger\": [], \"_\": {",
+        {"key 'tagger'", "expected an object", "found a list of 0"}},
+  {"tagger-image-missing", "\"image_size\": 96,", "",
+        {"key 'tagger.image_size'", "from 16 to 1024", "found nothing"}},
+  {"tagger-image-odd", "\"image_size\": 96", "\"image_size\": 104",
+        {"key 'tagger.image_size'", "expected a multiple of 16",
+          "found 104"}},
+  {"tagger-grid", "\"image_size\": 96, \"patch_size\": 4",
+        "\"image_size\": 1024, \"patch_size\": 1", {"key 'tagger.patch_size'",
+          "at most 256 tokens to a side of 1024", "found 1024"}},
+  {"tagger-window-1", "\"window_size\": 12", "\"window_size\": 1",
+        {"key 'tagger.window_size'", "from 2 to 24", "found 1"}},
+  {"tagger-window-odd", "\"window_size\": 12", "\"window_size\": 7",
+        {"key 'tagger.window_size'", "divides the 24 tokens", "stage 0",
+          "found 7"}},
+  {"tagger-depths-missing", "\"depths\": [2, 3, 18],", "",
+        {"key 'tagger.depths'", "a list of 1 to 8 values", "found nothing"}},
+  {"tagger-depth-0", "[2, 3, 18]", "[2, 0, 18]", {"key 'tagger.depths[1]'",
+          "from 1 to 64", "found 0"}},
+  {"tagger-heads-short", "\"num_heads\": [3, 6, 12]", "\"num_heads\": [3, 6]",
+        {"key 'tagger.num_heads'", "a list of 3 values", "found a list of 2"}},
+  {"tagger-heads-129", "\"num_heads\": [3,", "\"num_heads\": [129,",
+        {"key 'tagger.num_heads[0]'", "from 1 to 128", "found 129"}},
+  {"tagger-heads-uneven", "\"num_heads\": [3, 6", "\"num_heads\": [3, 7",
+        {"key 'tagger.num_heads'", "divides the 48 channels of stage 1",
+          "found 7"}},
+  {"tagger-width", "\"embed_dim\": 24", "\"embed_dim\": 2049",
+        {"key 'tagger.embed_dim'", "at most 8192 channels", "found 8196"}},
+  {"tagger-hidden", "\"hidden_size\": 36", "\"hidden_size\": 35",
+        {"key 'tagger.hidden_size'", "multiple of num_attention_heads, 9",
+          "found 35"}},
+  {"tagger-eps-0", "1e-12", "0", {"key 'tagger.layer_norm_eps'",
+          "expected a number", "found 0"}},
+  {"tagger-tags-0", "\"tags\": 4585", "\"tags\": 0", {"key 'tagger.tags'",
+          "from 1 to 65536", "found 0"}},
 };
 
 /* --- Tools --------------------------------------------------------------- */
@@ -383,6 +419,30 @@ test_metadata (void)
 }
 
 static void
+check_tagger (const DloralTaggerConfig * t)
+{
+  g_assert_cmpint (t->image_size, ==, 96);
+  g_assert_cmpint (t->patch_size, ==, 4);
+  g_assert_cmpint (t->embed_dim, ==, 24);
+  g_assert_cmpint (t->stages, ==, 3);
+  g_assert_cmpmem (t->depths, 3 * sizeof (int), ((int[]) { 2, 3, 18 }),
+      3 * sizeof (int));
+  g_assert_cmpmem (t->num_heads, 3 * sizeof (int), ((int[]) { 3, 6, 12 }),
+      3 * sizeof (int));
+  g_assert_cmpint (t->window_size, ==, 12);
+  g_assert_cmpint (t->mlp_ratio, ==, 5);
+  g_assert_cmpint (t->projection_dim, ==, 20);
+  g_assert_cmpint (t->hidden_size, ==, 36);
+  g_assert_cmpint (t->num_hidden_layers, ==, 7);
+  g_assert_cmpint (t->num_attention_heads, ==, 9);
+  g_assert_cmpint (t->intermediate_size, ==, 72);
+  g_assert_cmpfloat (t->layer_norm_eps, ==, 1e-12f);
+  g_assert_cmpint (t->tags, ==, 4585);
+  g_assert_cmpint (dloral_tagger_config_get_grid (t, 0), ==, 24);
+  g_assert_cmpint (dloral_tagger_config_get_grid (t, 2), ==, 6);
+}
+
+static void
 test_all_keys (void)
 {
   DloralConfig c = read_edited ("", "");
@@ -437,6 +497,35 @@ test_all_keys (void)
   g_assert_cmpint (c.tokenizer.eos_token_id, ==, 49407);
   g_assert_cmpint (c.tokenizer.pad_token_id, ==, 0);
   g_assert_cmpint (c.tokenizer.max_length, ==, 76);
+  check_tagger (&c.tagger);
+}
+
+/* A tagger alone has no other keys to be read, and another format. */
+static void
+test_tagger (void)
+{
+  static const char *const words[] = { "'format'", "expected 'dloral-tagger'",
+    "found 'dloral'", "not a tagger file"
+  };
+  const char *tagger = strstr (corpus_config, "\"tagger\"");
+  char *config = g_strconcat ("{", tagger, NULL);
+  char *header = corpus_make_header (config, "");
+  DloralSafetensors *file = open_header (header);
+  DloralTaggerConfig t;
+  GError *error = NULL;
+
+  g_assert_false (dloral_tagger_config_read (&t, file, &error));
+  corpus_check_error (&error, DLORAL_ERROR_FILE,
+      dloral_safetensors_get_path (file), words);
+  dloral_safetensors_free (file);
+  header = edit (header, "\"dloral\"", "\"dloral-tagger\"");
+  file = open_header (header);
+  dloral_tagger_config_read (&t, file, &error);
+  g_assert_no_error (error);
+  check_tagger (&t);
+  dloral_safetensors_free (file);
+  g_free (header);
+  g_free (config);
 }
 
 /* Nothing but what has no default, and no attention at all. */
@@ -543,6 +632,7 @@ main (int argc, char **argv)
   g_test_add_func ("/config/broken/metadata", test_metadata);
   g_test_add_func ("/config/all-keys", test_all_keys);
   g_test_add_func ("/config/defaults", test_defaults);
+  g_test_add_func ("/config/tagger", test_tagger);
   g_test_add_func ("/config/variants", test_variants);
   result = g_test_run ();
   corpus_done ();

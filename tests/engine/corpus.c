@@ -40,7 +40,13 @@ const char *const corpus_config =
     " \"layer_norm_eps\": 1e-05, \"max_position_embeddings\": 77,"
     " \"vocab_size\": 49408},"
     " \"tokenizer\": {\"bos_token_id\": 49406, \"eos_token_id\": 49407,"
-    " \"pad_token_id\": 0, \"max_length\": 76}, \"from_the_future\": [{}]}";
+    " \"pad_token_id\": 0, \"max_length\": 76},"
+    " \"tagger\": {\"image_size\": 96, \"patch_size\": 4, \"embed_dim\": 24,"
+    " \"depths\": [2, 3, 18], \"num_heads\": [3, 6, 12], \"window_size\": 12,"
+    " \"mlp_ratio\": 5, \"projection_dim\": 20, \"hidden_size\": 36,"
+    " \"num_hidden_layers\": 7, \"num_attention_heads\": 9,"
+    " \"intermediate_size\": 72, \"layer_norm_eps\": 1e-12, \"tags\": 4585},"
+    " \"from_the_future\": [{}]}";
 
 void
 corpus_init (void)
@@ -150,4 +156,33 @@ corpus_check_error (GError ** error, DloralError code, const char *path,
     g_assert_true (g_unichar_isprint (g_utf8_get_char (p)));
   g_assert_cmpuint (strlen (message), <, 2000);
   g_clear_error (error);
+}
+
+char *
+corpus_edit (const char *path, const char *name, const char *from,
+    const char *to)
+{
+  g_autofree char *data = NULL;
+  g_autoptr (GString) edited = NULL;
+  char *at = NULL, *result = corpus_path (name);
+  guint64 header;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (path, &data, &size, NULL));
+  memcpy (&header, data, sizeof header);
+  header = GUINT64_FROM_LE (header);
+  for (char *p = data; at == NULL && p + strlen (from) <= data + size; p++)
+    if (memcmp (p, from, strlen (from)) == 0)
+      at = p;
+  g_assert_nonnull (at);
+  edited = g_string_new_len (data, at - data);
+  g_string_append (edited, to);
+  at += strlen (from);
+  g_string_append_len (edited, at, data + size - at);
+  if ((guint64) (at - data) <= 8 + header)
+    header += strlen (to) - strlen (from);
+  header = GUINT64_TO_LE (header);
+  memcpy (edited->str, &header, sizeof header);
+  corpus_write_bytes (result, edited->str, edited->len);
+  return result;
 }

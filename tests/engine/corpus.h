@@ -30,6 +30,11 @@ char *corpus_make_header (const char *config, const char *tensors);
 char *corpus_write (const char *name, const char *header, gconstpointer data,
     gsize size);
 
+/* A copy of the safetensors file `path` with the first `from` replaced, named `name`;
+ * its path, to be freed. */
+char *corpus_edit (const char *path, const char *name, const char *from,
+    const char *to);
+
 /* Fails the test unless `error` has this code and one printable line that
  * contains `path` and all of words [up to NULL, or 4]; clears it. */
 void corpus_check_error (GError ** error, DloralError code, const char *path,

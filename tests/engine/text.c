@@ -34,34 +34,12 @@ open_model (const char *path, GError **error)
       .precision = DLORAL_PRECISION_F32 }, error);
 }
 
-/* Copies the model with the first `from` replaced; the path, to be freed. */
 static char *
 edit_model (const char *name, const char *from, const char *to)
 {
   g_autofree char *path = get_fixture ("text-model.safetensors");
-  g_autofree char *data = NULL;
-  g_autoptr (GString) edited = NULL;
-  char *at = NULL, *result = corpus_path (name);
-  guint64 header;
-  gsize size;
 
-  g_assert_true (g_file_get_contents (path, &data, &size, NULL));
-  memcpy (&header, data, sizeof header);
-  header = GUINT64_FROM_LE (header);
-  for (char *p = data; at == NULL && p + strlen (from) <= data + size; p++)
-    if (memcmp (p, from, strlen (from)) == 0)
-      at = p;
-  g_assert_nonnull (at);
-  edited = g_string_new_len (data, at - data);
-  g_string_append (edited, to);
-  at += strlen (from);
-  g_string_append_len (edited, at, data + size - at);
-  if ((guint64) (at - data) <= 8 + header)
-    header += strlen (to) - strlen (from);
-  header = GUINT64_TO_LE (header);
-  memcpy (edited->str, &header, sizeof header);
-  corpus_write_bytes (result, edited->str, edited->len);
-  return result;
+  return corpus_edit (path, name, from, to);
 }
 
 /* The largest difference, in standard deviations of `want`. */

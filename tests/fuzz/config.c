@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "engine/stages.h"
+#include "engine/tagger_net.h"
 #include "tests/engine/corpus.h"
 
 #define LARGE_LATENTS 4096      /* to a side; the VAE's attention is built in parts */
@@ -140,6 +141,29 @@ check_networks (const DloralModel *model, int side, const char *path)
         path);
 }
 
+static void
+check_tagger (DloralModel *model, const char *path)
+{
+  const DloralTaggerConfig *t = &model->config.tagger;
+  GError *error = NULL;
+  DloralTaggerNet *net;
+
+  if (t->stages == 0)
+    return;
+  for (int i = 0; i < t->stages; i++) {
+    int grid = dloral_tagger_config_get_grid (t, i);
+
+    g_assert_true (grid >= 1 && grid <= 256);
+    g_assert_true (grid <= t->window_size || grid % t->window_size == 0);
+    g_assert_cmpint ((t->embed_dim << i) % t->num_heads[i], ==, 0);
+    g_assert_true (t->embed_dim << i <= 8192);
+  }
+  g_assert_cmpint (t->hidden_size % t->num_attention_heads, ==, 0);
+  net = dloral_tagger_net_new (model, model->file, t, NULL, &error);
+  g_assert_null (net);          /* there is no weight */
+  target_check_error (&error, path);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -165,6 +189,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     check_networks (&model, 16, path);
     check_networks (&model, MIN (LARGE_LATENTS / 4
             * dloral_config_get_downscale (&model.config), 8192), path);
+    check_tagger (&model, path);
   } else {
     target_check_error (&error, path);
   }

@@ -179,6 +179,23 @@ check_text (const DloralModel *model, const char *path)
           x, NULL));
 }
 
+/* The model's own, or the file as one. */
+static void
+check_tagger (DloralModel *model, const char *path)
+{
+  GError *error = NULL;
+
+  for (int i = 0; i < 2; i++) {
+    DloralTagger *tagger = dloral_tagger_new (model, i ? path : NULL, FALSE,
+        NULL, &error);
+
+    if (tagger)
+      dloral_tagger_free (tagger);
+    else
+      target_check_error (&error, path);
+  }
+}
+
 static void
 check_model (const char *path, DloralPrecision precision)
 {
@@ -197,6 +214,7 @@ check_model (const char *path, DloralPrecision precision)
     target_check_error (&error, path);
   if (dloral_model_has_text_encoder (model))
     check_text (model, path);
+  check_tagger (model, path);
   dloral_model_unref (model);
 }
 

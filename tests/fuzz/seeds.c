@@ -30,7 +30,7 @@ write_seed (const char *folder, const char *target, const char *name,
 
 /* --- Configurations --------------------------------------------------------- */
 
-/* As small as a model can be: without text, and with all of it. */
+/* As small as a model can be: without text, and with all of it and a tagger. */
 #define VAE_AND_CFR \
     "\"scale\":4,\"timestep\":1,\"vae\":{\"latent_channels\":1," \
     "\"scaling_factor\":1,\"block_out_channels\":[1],\"layers_per_block\":1," \
@@ -57,7 +57,12 @@ static const char text_config[] = "{" VAE_AND_CFR ","
     "\"hidden_size\":2,\"intermediate_size\":2,\"hidden_act\":\"quick_gelu\","
     "\"layer_norm_eps\":1e-05,\"max_position_embeddings\":2,\"vocab_size\":2},"
     "\"tokenizer\":{\"bos_token_id\":0,\"eos_token_id\":1,"
-    "\"pad_token_id\":1,\"max_length\":2}}";
+    "\"pad_token_id\":1,\"max_length\":2},"
+    "\"tagger\":{\"image_size\":16,\"patch_size\":4,\"embed_dim\":1,"
+    "\"depths\":[2,1],\"num_heads\":[1,1],\"window_size\":2,\"mlp_ratio\":1,"
+    "\"projection_dim\":1,\"hidden_size\":1,\"num_hidden_layers\":1,"
+    "\"num_attention_heads\":1,\"intermediate_size\":1,"
+    "\"layer_norm_eps\":1e-12,\"tags\":1}}";
 
 static void
 write_configs (const char *folder)
@@ -108,22 +113,40 @@ add_missing (Contents *c, const char *message)
   add_tensor (c, name, "F16", shape, size);
 }
 
-/* A model opens once it has all that it was refused for. */
+/* And its tagger, where it has one. */
+static gboolean
+open_model (const DloralModelParams *params, GError **error)
+{
+  DloralModel *model = dloral_model_open (params, error);
+  DloralTagger *tagger = NULL;
+  gboolean ok = model != NULL;
+
+  if (ok && dloral_model_get_config (model)->tagger.stages > 0) {
+    tagger = dloral_tagger_new (model, NULL, FALSE, NULL, error);
+    ok = tagger != NULL;
+  }
+  g_clear_pointer (&tagger, dloral_tagger_free);
+  g_clear_pointer (&model, dloral_model_unref);
+  return ok;
+}
+
+/* A model opens once it has all that it was refused for. The file's first byte is a
+ * letter, for the tag, all others are zeros. */
 static void
 write_model (const char *folder, const char *name, const char *config,
     Contents *c)
 {
   for (int i = 0; i < MAX_TENSORS; i++) {
     g_autofree char *header = corpus_make_header (config, c->tensors->str);
-    g_autoptr (GByteArray) bytes = corpus_make (header, NULL, c->size);
-    DloralModelParams params = {.path = target_write (bytes->data, bytes->len),
-      .cuda_device_id = -1
-    };
+    g_autofree char *data = g_malloc0 (c->size + 1);
+    g_autoptr (GByteArray) bytes = NULL;
+    DloralModelParams params = {.cuda_device_id = -1 };
     GError *error = NULL;
-    DloralModel *model = dloral_model_open (&params, &error);
 
-    if (model) {
-      dloral_model_unref (model);
+    data[0] = 'a';
+    bytes = corpus_make (header, data, c->size);
+    params.path = target_write (bytes->data, bytes->len);
+    if (open_model (&params, &error)) {
       write_seed (folder, "model-file", name, bytes->data, bytes->len);
       return;
     }
@@ -142,12 +165,13 @@ write_plain_model (const char *folder)
   g_string_free (c.tensors, TRUE);
 }
 
-/* With text, and adapters of one layer. */
+/* With text, a tagger, and adapters of one layer. */
 static void
 write_text_model (const char *folder)
 {
   Contents c = { g_string_new (NULL), 0 };
 
+  add_tensor (&c, "tagger.tags", "U8", "1", 1);
   add_tensor (&c, "prompt_embeds", "F16", "2,2", 8);
   add_tensor (&c, "tokenizer.vocab.json", "U8", "1", 1);
   add_tensor (&c, "tokenizer.merges.txt", "U8", "0", 0);

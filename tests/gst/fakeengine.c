@@ -49,6 +49,7 @@ fake_engine_reset (void)
   g_assert_cmpint (g_atomic_int_get (&fake_engine.models), ==, 0);
   g_assert_cmpint (g_atomic_int_get (&fake_engine.streams), ==, 0);
   g_assert_cmpint (g_atomic_int_get (&fake_engine.held), ==, 0);
+  g_assert_cmpint (g_atomic_int_get (&fake_engine.taggers), ==, 0);
   memset (&fake_engine, 0, sizeof fake_engine);
   fake_engine.failing_frame = FAKE_NO_FRAME;
 }
@@ -152,6 +153,64 @@ dloral_model_has_text_encoder (const DloralModel * model)
   return fake_engine.text_encoder;
 }
 
+/* --- Tagger -------------------------------------------------------------- */
+
+struct _DloralTagger
+{
+  DloralModel *model;
+  const gchar *path;            /* interned */
+  gint busy;                    /* atomic */
+};
+
+DloralTagger *
+dloral_tagger_new (DloralModel * model, const char *path, gboolean keep,
+    const gint * cancelled, GError ** error)
+{
+  DloralTagger *tagger;
+
+  if (path && !g_str_equal (path, FAKE_TAGGER_GOOD)) {
+    g_set_error (error, DLORAL_ERROR, DLORAL_ERROR_NOT_FOUND, "no such tagger");
+    return NULL;
+  }
+  tagger = g_new0 (DloralTagger, 1);
+  tagger->model = dloral_model_ref (model);
+  tagger->path = g_intern_string (path);
+  g_atomic_int_inc (&fake_engine.taggers);
+  g_atomic_int_inc (&fake_engine.tagger_opens);
+  return tagger;
+}
+
+void
+dloral_tagger_free (DloralTagger * tagger)
+{
+  g_assert_cmpint (g_atomic_int_get (&tagger->busy), ==, 0);
+  dloral_model_unref (tagger->model);
+  g_free (tagger);
+  g_atomic_int_add (&fake_engine.taggers, -1);
+}
+
+char *
+dloral_tagger_run (DloralTagger * tagger, const DloralVideoFormat * format,
+    const guint8 * frame, const gint * cancelled, GError ** error)
+{
+  gboolean ok;
+
+  g_assert_cmpint (g_atomic_int_add (&tagger->busy, 1), ==, 0);
+  ok = take_time (g_atomic_int_get (&fake_engine.tag_us), cancelled, error);
+  g_atomic_int_add (&tagger->busy, -1);
+  g_atomic_int_inc (ok ? &fake_engine.tagged : &fake_engine.tags_cancelled);
+  if (!ok)
+    return NULL;
+  return g_strdup_printf ("level-%d%s%s", frame[0], tagger->path ? ", " : "",
+      tagger->path ? tagger->path : "");
+}
+
+char *
+dloral_tags_make_prompt (const char *tags, const char *prompt)
+{
+  return g_strdup_printf ("%s, %s,", tags, prompt ? prompt : "");
+}
+
 /* --- Frames -------------------------------------------------------------- */
 
 /* Every pixel four times in each direction. */
@@ -191,6 +250,7 @@ compute (DloralStream * s, Slot * slot, guint number)
   fake_engine.path = s->model->path;
   g_mutex_unlock (&s->lock);
   f->plain = fake_engine.plain;
+  f->cut = fake_engine.cut && number && number % fake_engine.cut == 0;
   if (number == fake_engine.failing_frame)
     g_set_error (&f->error, DLORAL_ERROR, DLORAL_ERROR_DEVICE,
         "frame %u failed", number);

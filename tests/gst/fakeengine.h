@@ -23,6 +23,9 @@ typedef struct
   gboolean fail_stream;         /* dloral_stream_new () fails */
   gboolean fail_formats;        /* dloral_stream_set_formats () fails */
   gboolean fail_conditions;     /* dloral_stream_set_conditions () fails */
+  gint tag_us;                  /* atomic: dloral_tagger_run () takes so long */
+  guint cut;                    /* each frame that many after one of a stream begins
+                                 * a scene; 0: none does */
 
   /* Atomic, read by tests. */
   gint opens;                   /* calls of dloral_model_open () */
@@ -33,6 +36,10 @@ typedef struct
   gint most_in_flight;
   gint held;                    /* acquired or collected, not yet given back */
   gint changes;                 /* of conditions */
+  gint taggers;                 /* alive */
+  gint tagger_opens;            /* calls of dloral_tagger_new () that succeeded */
+  gint tagged;                  /* frames */
+  gint tags_cancelled;          /* dloral_tagger_run () was */
 
   /* What the last frame was computed with; of a frame that is out. */
   DloralStreamParams params;
@@ -50,5 +57,9 @@ void fake_engine_reset (void);
 #define FAKE_MODEL_MISSING "missing"
 #define FAKE_MODEL_BROKEN "broken"
 #define FAKE_MODEL_HUGE "huge"
+
+/* Taggers that can be opened: in the model's file, and one other. It finds
+ * "level-N", of the frame's first byte, and after it the path's name if any. */
+#define FAKE_TAGGER_GOOD "good-tagger"
 
 G_END_DECLS

@@ -265,10 +265,34 @@ build_layer_norm (DloralCase * c, DloralOp * op, GRand * rand)
   op->bias = bias (c, rand, channels);
 }
 
+/* Windows of a picture, or of several. */
+static void
+build_grouped_attention (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int heads = pick (rand, 1, 5), d = pick_of (rand, 5, 1, 8, 24, 32, 80);
+  int rows = pick_of (rand, 6, 1, 4, 9, 16, 64, 144), width = heads * d;
+  int lines = pick (rand, 1, 3), across = pick (rand, 1, 3);
+
+  op->u.attention.heads = heads;
+  op->u.attention.head_dim = d;
+  op->u.attention.scale = 1 / sqrt (d);
+  op->u.attention.rows = rows;
+  op->u.attention.across = across;
+  op->u.attention.kinds = pick_of (rand, 2, 1, 4);
+  add_src (c, op, lines * across, rows, 3 * width, pick_dtype (c, rand));
+  op->src[1] = op->src[2] = op->src[0];
+  op->n_src = 3;
+  for (int i = 0; i < 3; i++)
+    op->u.attention.first[i] = i * width;
+  op->weight = weight (c, rand, op->u.attention.kinds, heads * rows, rows, 1,
+      2, 0);
+  set_dst (c, op, lines * across, rows, width, pick_dtype (c, rand));
+}
+
 /* Three sources, each with `width` channels from its `first` on. In a fused
  * projection all three are the same tensor. */
 static void
-build_attention (DloralCase * c, DloralOp * op, GRand * rand)
+build_plain_attention (DloralCase * c, DloralOp * op, GRand * rand)
 {
   int heads = pick (rand, 1, 5), d = pick_of (rand, 6, 1, 8, 16, 24, 40, 64);
   int h = pick_side (rand), w = pick (rand, 1, 12), width = heads * d;
@@ -302,6 +326,15 @@ build_attention (DloralCase * c, DloralOp * op, GRand * rand)
   }
   c->scale[0] = pick_of (rand, 2, 1, 4);
   set_dst (c, op, h, w, width, pick_dtype (c, rand));
+}
+
+static void
+build_attention (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  if (pick (rand, 0, 2))
+    build_plain_attention (c, op, rand);
+  else
+    build_grouped_attention (c, op, rand);
 }
 
 static void
@@ -394,6 +427,36 @@ build_paste (DloralCase * c, DloralOp * op, GRand * rand)
   if (pick (rand, 0, 1))
     add_src (c, op, whole_h, whole_w, channels, dtype);
   set_dst (c, op, whole_h, whole_w, channels, dtype);
+}
+
+/* Whole numbers from 0 to noise->offset. */
+static void
+index_fill (const DloralWeight * weight, float *dst)
+{
+  const Noise *noise = weight->data;
+  GRand *rand = g_rand_new_with_seed (noise->seed);
+
+  for (int i = 0; i < weight->o; i++)
+    dst[i] = pick (rand, 0, noise->offset);
+  g_rand_free (rand);
+}
+
+static void
+build_gather (DloralCase * c, DloralOp * op, GRand * rand)
+{
+  int h = pick_side (rand), w = pick_side (rand);
+  int channels = pick_channels (rand), side_by_side = pick_of (rand, 2, 1, 4);
+  int out_h = pick_side (rand), out_w = pick_side (rand);
+  DloralDtype dtype = pick_dtype (c, rand);
+  Noise noise = { g_rand_int (rand), 1, h * w - 1 };
+  int n = out_h * out_w * side_by_side;
+
+  add_src (c, op, h, w, channels, dtype);
+  set_dst (c, op, out_h, out_w, side_by_side * channels, dtype);
+  op->weight = dloral_graph_weight (c->graph, (DloralWeight) {
+      .key = g_strdup_printf ("index-%08x-%d-%d", noise.seed, n, h * w),
+      .o = n,.i = 1,.kh = 1,.kw = 1,.fill = index_fill,
+      .data = g_memdup2 (&noise, sizeof noise),.destroy = g_free });
 }
 
 static void
@@ -606,13 +669,14 @@ const DloralCaseKind dloral_case_kinds[DLORAL_N_OPS] = {
   {DLORAL_OP_LINEAR, build_linear, 40, FALSE, 1e-5, 0.03, 0},
   {DLORAL_OP_GROUP_NORM, build_group_norm, 40, TRUE, 2e-6, 0.01, 0},
   {DLORAL_OP_LAYER_NORM, build_layer_norm, 30, FALSE, 1e-5, 0.01, 0},
-  {DLORAL_OP_ATTENTION, build_attention, 30, FALSE, 3e-5, 0.03, 0},
+  {DLORAL_OP_ATTENTION, build_attention, 36, FALSE, 3e-5, 0.03, 0},
   {DLORAL_OP_RESIZE, build_resize, 40, TRUE, 2e-6, 0, 0},
   {DLORAL_OP_POOL, build_pool, 20, TRUE, 1e-6, 0.005, 0},
   {DLORAL_OP_WARP, build_warp, 30, TRUE, 2e-5, 0, 0},
   {DLORAL_OP_CONCAT, build_concat, 30, TRUE, 0, 0.005, 0},
   {DLORAL_OP_CROP, build_crop, 20, FALSE, 0, 0, 0},
   {DLORAL_OP_PASTE, build_paste, 20, FALSE, 1e-6, 1e-6, 0},
+  {DLORAL_OP_GATHER, build_gather, 20, FALSE, 0, 0, 0},
   {DLORAL_OP_RETRIEVAL, build_retrieval, 30, TRUE, 2e-6, 0, 0},
   {DLORAL_OP_UNPACK, build_unpack, 120, FALSE, 0.01, 0.01, 0.03},
   {DLORAL_OP_PACK, build_pack, 120, FALSE, 0.01, 0.01, 0.03},

@@ -187,31 +187,59 @@ linear (const DloralOp * op, const double *const *src, double *dst)
   clear_operands (&o);
 }
 
+/* The first key that query i sees. */
+static gsize
+get_group_start (const DloralOp * op, gsize i)
+{
+  int rows = op->u.attention.rows;
+
+  return rows ? i / rows * rows : 0;
+}
+
+/* The row of the bias, [kinds · heads · rows], for query i. */
+static gsize
+get_bias_row (const DloralOp * op, gsize i, int head)
+{
+  int rows = op->u.attention.rows, across = op->u.attention.across;
+  int group = i / rows, n = op->dst->h * op->dst->w / rows, kind = 0;
+
+  if (op->u.attention.kinds == 4 && (group + 1) % across == 0)
+    kind += 1;
+  if (op->u.attention.kinds == 4 && group + across >= n)
+    kind += 2;
+  return ((gsize) kind * op->u.attention.heads + head) * rows + i % rows;
+}
+
 /* One query row of one head. Score buffer [keys]. */
 static void
 attend (const DloralOp * op, const double *const *src, double *dst, gsize i,
-    int head, double *score)
+    int head, const float *bias, double *score)
 {
   const DloralTensor *k = op->src[1], *v = op->src[2];
-  gsize keys = op->u.attention.causal ? i + 1 : (gsize) k->h * k->w;
+  gsize start = get_group_start (op, i);
+  gsize end = op->u.attention.causal ? i + 1 : op->u.attention.rows ?
+      start + op->u.attention.rows : (gsize) k->h * k->w;
   int d = op->u.attention.head_dim;
   const int *first = op->u.attention.first;
   const double *q = src[0] + i * op->src[0]->c + first[0] + head * d;
   double max = -INFINITY, sum = 0;
 
-  for (gsize j = 0; j < keys; j++) {
+  for (gsize j = start; j < end; j++) {
     score[j] = 0;
     for (int e = 0; e < d; e++)
       score[j] += q[e] * src[1][j * k->c + first[1] + head * d + e];
     score[j] *= op->u.attention.scale;
+    if (bias)
+      score[j] += bias[get_bias_row (op, i, head) * op->u.attention.rows
+          + j - start];
     max = MAX (max, score[j]);
   }
-  for (gsize j = 0; j < keys; j++)
+  for (gsize j = start; j < end; j++)
     sum += score[j] = exp (score[j] - max);
   for (int e = 0; e < d; e++) {
     double out = 0;
 
-    for (gsize j = 0; j < keys; j++)
+    for (gsize j = start; j < end; j++)
       out += score[j] / sum * src[2][j * v->c + first[2] + head * d + e];
     dst[i * op->dst->c + head * d + e] = out;
   }
@@ -221,10 +249,16 @@ static void
 attention (const DloralOp * op, const double *const *src, double *dst)
 {
   double *score = g_new (double, (gsize) op->src[1]->h * op->src[1]->w);
+  float *bias = NULL;
 
+  if (op->weight) {
+    bias = g_new (float, dloral_weight_get_length (op->weight));
+    op->weight->fill (op->weight, bias);
+  }
   for (gsize i = 0; i < (gsize) op->dst->h * op->dst->w; i++)
     for (int head = 0; head < op->u.attention.heads; head++)
-      attend (op, src, dst, i, head, score);
+      attend (op, src, dst, i, head, bias, score);
+  g_free (bias);
   g_free (score);
 }
 
@@ -408,6 +442,19 @@ paste (const DloralOp * op, const double *const *src, double *dst)
         *to = op->weight ? *to + weights[y * s->w + x] * value : value;
       }
   g_free (weights);
+}
+
+static void
+gather (const DloralOp * op, const double *const *src, double *dst)
+{
+  int n = op->weight->o, c = op->src[0]->c;
+  float *rows = g_new (float, n);
+
+  op->weight->fill (op->weight, rows);
+  for (int j = 0; j < n; j++)
+    for (int k = 0; k < c; k++)
+      dst[(gsize) j * c + k] = src[0][(gsize) rows[j] * c + k];
+  g_free (rows);
 }
 
 /* --- retrieval ------------------------------------------------------------ */
@@ -917,6 +964,7 @@ static const Reference references[DLORAL_N_OPS] = {
   [DLORAL_OP_CONCAT] = concat,
   [DLORAL_OP_CROP] = crop,
   [DLORAL_OP_PASTE] = paste,
+  [DLORAL_OP_GATHER] = gather,
   [DLORAL_OP_RETRIEVAL] = retrieval,
   [DLORAL_OP_UNPACK] = unpack,
   [DLORAL_OP_PACK] = pack,

@@ -2,7 +2,8 @@
 # Writes a checkpoint as the published ones are laid out, random and small, and
 # what the published code computes with it: a folder of diffusers' and
 # transformers' making, a model.pkl of a UNet wrapped by peft, and beside them
-# a case of the agreement test (frames, intermediates, pictures).
+# a case of the agreement test (frames, intermediates, pictures). write_ram ()
+# does so for the tagger's files, which nothing is computed with here.
 #
 #   make_checkpoint.py published FOLDER   as deep as the published one
 #   make_checkpoint.py tiny FOLDER
@@ -35,6 +36,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "agreement"))
 
 import make_case                                        # noqa: E402
+import make_tagger                                      # noqa: E402
 import reference                                        # noqa: E402
 
 RANK = 4
@@ -270,6 +272,59 @@ def write_pickle(plain, path, generator):
         **plain.cfr.state_dict(), **Unused().state_dict(),
         "spynet.mean": flow.mean, "spynet.std": flow.std}
     torch.save(content, path)
+
+
+# --- The tagger --------------------------------------------------------------
+
+RAM = {**make_tagger.CONFIG, "num_attention_heads": 4}
+RAM_RANK = 8
+
+
+def tie(state):
+    """The head's parameters under their second name, too: two modules of the
+    published code own them."""
+    return {**state, **{n.replace("tagging_head.", "tag_encoder."): t
+                        for n, t in state.items()}}
+
+
+def adapt(state, generator):
+    """loralib's adapters: q and v of the windows' attention in one, query and
+    key of the head's, apart for the head and its twin."""
+    def pair(layer, parts, outputs, inputs):
+        adapters[layer + ".lora_A"] = torch.randn(
+            parts * RAM_RANK, inputs, generator=generator)
+        adapters[layer + ".lora_B"] = torch.randn(
+            outputs, RAM_RANK, generator=generator) * .3
+
+    adapters = {}
+    for name, weight in tie(state).items():
+        layer, shape = name.removesuffix(".weight"), weight.shape
+        if name.endswith("attn.qkv.weight"):
+            pair(layer, 2, shape[0] // 3 * 2, shape[1])
+        elif name.endswith(("self.query.weight", "self.key.weight")):
+            pair(layer, 1, *shape)
+    return adapters
+
+
+def write_ram(folder):
+    """ram.pth, DAPE.pth and the folder data/: the tagger, and something of
+    what else the published files hold."""
+    generator = torch.Generator().manual_seed(6)
+    state = make_tagger.randomise(RAM, generator)
+    swin, head = "visual_encoder.layers.0.blocks.1.", "encoder.layer.0."
+    model = {**tie(state), "text_decoder.cls.predictions.bias": torch.ones(5),
+             f"tag_encoder.{head}attention.self.query.weight": torch.ones(2, 2),
+             swin + "attn.relative_position_index": torch.ones(16, 16).long(),
+             swin + "attn_mask": torch.zeros(16, 16, 16)}
+    torch.save({"model": model, "epoch": 3}, folder / "ram.pth")
+    torch.save({**adapt(state, generator), "fc.bias": torch.ones(1),
+                f"text_decoder.bert.{head}attention.self.query.lora_A":
+                    torch.ones(8, 2)}, folder / "DAPE.pth")
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    (data / "ram_tag_list.txt").write_text("\n".join(make_tagger.TAGS))
+    (data / "ram_tag_list_threshold.txt").write_text(
+        "0.95\n" + "0.68\n" * (RAM["tags"] - 1))
 
 
 # --- What the published code computes ----------------------------------------

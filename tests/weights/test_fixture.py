@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What of weights/convert needs no PyTorch, against a file that it wrote: the
 lists of tensors and shapes, and the tokenizer, whose numbers transformers gave.
+The tagger's list is compared with the file that the engine is tested with.
 
     test_fixture.py FOLDER
 
@@ -12,19 +13,22 @@ import tempfile
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "weights"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "weights"))
 
-from converter.layouts import (cfr_layout, text_layout,         # noqa: E402
-                               unet_layout, vae_layout)
+from converter.layouts import (cfr_layout, tagger_layout,       # noqa: E402
+                               text_layout, unet_layout, vae_layout)
 from converter.problem import Problem                           # noqa: E402
 from converter.tokenizer import read_tokenizer                  # noqa: E402
 
 FOLDER = Path(sys.argv.pop(1))
+MODEL = FOLDER / "model.safetensors"
+TAGGER = ROOT / "tests" / "agreement" / "data" / "tagger" / "tagger.safetensors"
 
 
-def read_model():
+def read_model(path=MODEL):
     """Header without metadata, config, and a function that gives bytes."""
-    data = (FOLDER / "model.safetensors").read_bytes()
+    data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8:8 + size])
     config = json.loads(header.pop("__metadata__")["config"])
@@ -58,6 +62,13 @@ class Layouts(unittest.TestCase):
 
     def test_text_encoder(self):
         self.check("text_encoder.", text_layout(self.config["text_encoder"]))
+
+    def test_tagger(self):
+        self.header, config, content = read_model(TAGGER)
+        tags = content("tagger.tags")
+        self.check("tagger.", {
+            **tagger_layout(config["tagger"]), "tags": (len(tags),),
+            "thresholds": (len(tags.decode().split("\n")),)})
 
     def test_adapters(self):
         """Beside each convolution and projection of the UNet, rank 4."""

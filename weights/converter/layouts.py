@@ -1,7 +1,7 @@
 # Which tensors the networks have, and their shapes: diffusers' UNet and VAE,
-# DLoRAL's flow and retrieval, transformers' CLIP text encoder. All is worked
-# out from the config, so that what a file lacks is known before anything is
-# written.
+# DLoRAL's flow and retrieval, transformers' CLIP text encoder, RAM's tagger.
+# All is worked out from the config, so that what a file lacks is known before
+# anything is written.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
@@ -171,4 +171,58 @@ def text_layout(text):
         layout.layer(name + "mlp.fc1", text["intermediate_size"], c)
         layout.layer(name + "mlp.fc2", c, text["intermediate_size"])
     layout.layer(top + "final_layer_norm", c)
+    return layout
+
+
+# --- Tagger ------------------------------------------------------------------
+
+def swin_block(layout, name, c, heads, tagger):
+    layout.layer(name + ".norm1", c)
+    layout[name + ".attn.relative_position_bias_table"] = \
+        ((2 * tagger["window_size"] - 1) ** 2, heads)
+    layout.layer(name + ".attn.qkv", 3 * c, c)
+    layout.layer(name + ".attn.proj", c, c)
+    layout.layer(name + ".norm2", c)
+    layout.layer(name + ".mlp.fc1", tagger["mlp_ratio"] * c, c)
+    layout.layer(name + ".mlp.fc2", c, tagger["mlp_ratio"] * c)
+
+
+def swin_layout(layout, top, tagger):
+    """The transformer that sees; the channels it ends with."""
+    c = tagger["embed_dim"]
+    layout.conv(top + ".patch_embed.proj", 3, c, tagger["patch_size"])
+    layout.layer(top + ".patch_embed.norm", c)
+    stages = list(zip(tagger["depths"], tagger["num_heads"]))
+    for stage, (depth, heads) in enumerate(stages):
+        name = f"{top}.layers.{stage}"
+        for n in range(depth):
+            swin_block(layout, f"{name}.blocks.{n}", c, heads, tagger)
+        if stage < len(stages) - 1:
+            layout.layer(name + ".downsample.norm", 4 * c)
+            layout.layer(name + ".downsample.reduction", 2 * c, 4 * c,
+                         bias=False)
+            c *= 2
+    layout.layer(top + ".norm", c)
+    return c
+
+
+def tagger_layout(tagger):
+    layout = Layout()
+    seen, c = tagger["projection_dim"], tagger["hidden_size"]
+    layout.layer("image_proj", seen,
+                 swin_layout(layout, "visual_encoder", tagger))
+    layout["label_embed"] = (tagger["tags"], seen)
+    layout.layer("wordvec_proj", c, seen)
+    for n in range(tagger["num_hidden_layers"]):
+        name = f"tagging_head.encoder.layer.{n}."
+        layout.layer(name + "crossattention.self.query", c, c)
+        layout.layer(name + "crossattention.self.key", c, seen)
+        layout.layer(name + "crossattention.self.value", c, seen)
+        layout.layer(name + "crossattention.output.dense", c, c)
+        layout.layer(name + "crossattention.output.LayerNorm", c)
+        layout.layer(name + "intermediate.dense",
+                     tagger["intermediate_size"], c)
+        layout.layer(name + "output.dense", c, tagger["intermediate_size"])
+        layout.layer(name + "output.LayerNorm", c)
+    layout.layer("fc", 1, c)
     return layout

@@ -16,6 +16,7 @@ from .configs import read_text_encoder, read_unet, read_vae
 from .layouts import cfr_layout, text_layout, unet_layout, vae_layout
 from .problem import Problem
 from .sources import open_folder
+from .tagger import Tagger, read_tags, read_thresholds
 from .textfile import read_file
 from .tokenizer import read_tokenizer
 from .writer import Item
@@ -33,11 +34,12 @@ def old_vae_name(name):
 
 class Model:
     """Collects items and config; `sources` are accounted for at the end,
-    `parts` is what to tell the user of each."""
+    `unread` are entries of files that nothing asks for, `parts` is what to
+    tell the user of each. `form` is what the file will say it is."""
 
-    def __init__(self, dtype):
-        self.dtype, self.items, self.sources, self.parts = dtype, [], [], []
-        self.config = {"scale": 4, "timestep": 1, "color_fix": "adain"}
+    def __init__(self, dtype, form="dloral"):
+        self.dtype, self.form, self.config = dtype, form, {}
+        self.items, self.sources, self.unread, self.parts = [], [], [], []
 
     def add(self, name, shape, make, dtype=None):
         self.items.append(Item(name, dtype or self.dtype, tuple(shape), make))
@@ -50,7 +52,7 @@ class Model:
                      lambda name=name: source.read(name))
 
     def metadata(self):
-        return {"format": "dloral", "config": json.dumps(self.config)}
+        return {"format": self.form, "config": json.dumps(self.config)}
 
 
 # --- UNet --------------------------------------------------------------------
@@ -147,13 +149,15 @@ def add_tiny(model, folder):
 
 # --- Text --------------------------------------------------------------------
 
+def add_bytes(model, name, content):
+    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    model.add(name, data.shape, lambda: data, "U8")
+
+
 def add_tokenizer(model, folder, text):
     tokenizer = read_tokenizer(folder, text)
     for name in ("vocab.json", "merges.txt"):
-        data = torch.frombuffer(bytearray(read_file(folder / name)),
-                                dtype=torch.uint8)
-        model.add("tokenizer." + name, data.shape, lambda data=data: data,
-                  "U8")
+        add_bytes(model, "tokenizer." + name, read_file(folder / name))
     model.config["tokenizer"] = tokenizer.config()
     return tokenizer
 
@@ -183,3 +187,24 @@ def add_text(model, folder, prompt):
     model.parts.append(f"text encoder: {len(layout)} tensors, tokenizer of "
                        f"{text['vocab_size']} tokens; default prompt "
                        f"{prompt!r}")
+
+
+# --- Tagger ------------------------------------------------------------------
+
+def add_tagger(model, ram, dape, folder):
+    """RAM as DAPE (or None) changes it, the tags and, in f32, the thresholds
+    of the folder."""
+    tagger = Tagger(ram, dape)
+    number = tagger.config["tags"]
+    tags = read_tags(folder, number)
+    thresholds = read_thresholds(folder, number)
+    for name, shape in tagger.layout.items():
+        model.add("tagger." + name, shape,
+                  lambda name=name: tagger.read(name))
+    add_bytes(model, "tagger.tags", "\n".join(tags).encode())
+    model.add("tagger.thresholds", thresholds.shape, lambda: thresholds, "F32")
+    model.sources += [tagger.ram, tagger.dape.source]
+    model.unread.append((ram, tagger.unread))
+    model.config["tagger"] = tagger.config
+    model.parts.append(f"tagger: {len(tagger.layout)} tensors, {number} tags; "
+                       f"adapters of {tagger.adapted} layers, merged")
