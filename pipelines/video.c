@@ -46,6 +46,12 @@ query_duration (const Window * window, GstPad * pad)
       - MIN ((GstClockTime) duration, window->start);
 }
 
+static gboolean
+is_done (const Video * self, GstClockTime time)
+{
+  return GST_CLOCK_TIME_IS_VALID (self->done) && time <= self->done;
+}
+
 static GstPadProbeReturn
 before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
@@ -66,6 +72,9 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 
   g_mutex_lock (&self->lock);
   self->duration = duration;
+  if (GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_CORRUPTED)
+      && !is_done (self, time))
+    self->n_damaged++;
   g_mutex_unlock (&self->lock);
   return GST_PAD_PROBE_OK;
 }
@@ -112,7 +121,7 @@ after_restore_frame (Video * self, GstPad * pad, GstBuffer * buffer)
   GstClockTime time = running_time (pad, buffer);
 
   picture_offer_after (&self->picture, buffer, caps);
-  if (GST_CLOCK_TIME_IS_VALID (self->done) && time <= self->done)
+  if (is_done (self, time))
     return GST_PAD_PROBE_DROP;
 
   g_mutex_lock (&self->lock);
@@ -179,6 +188,19 @@ video_init (Video * self)
   picture_init (&self->picture);
 }
 
+static void
+set_properties (Video * self)
+{
+  GstElement *restore = gst_bin_get_by_name (GST_BIN (self->bin), "restore");
+
+  for (char **p = self->properties; p && *p; p++) {
+    g_auto (GStrv) pair = g_strsplit (*p, "=", 2);
+
+    gst_util_set_object_arg (G_OBJECT (restore), pair[0], pair[1]);
+  }
+  gst_object_unref (restore);
+}
+
 gboolean
 video_build (Video * self, GError ** error)
 {
@@ -192,6 +214,7 @@ video_build (Video * self, GError ** error)
       GST_PARSE_FLAG_FATAL_ERRORS, error);
   if (!self->bin)
     return FALSE;
+  set_properties (self);
   watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
       before_restore);
   watch_pad (self, "restore", "src", both, after_restore);

@@ -1,7 +1,8 @@
 /* The part of a file that is worked on, see window.h.
  *
- * What comes before the part is read and decoded all the same: no demuxer's
- * seek is exact in every container.
+ * Unless there is a jump, what comes before the part is read and decoded all the
+ * same: no demuxer's seek is exact in every container. One that goes too far is
+ * told.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,6 +16,7 @@ typedef struct
   WindowKind kind;
   GstSegment segment;           /* the one that came */
   gboolean ended;               /* under the window's lock */
+  guint64 n_seen;               /* since the jump */
 } Watch;
 
 /* --- The end ------------------------------------------------------------- */
@@ -64,6 +66,20 @@ has_ended (Watch * self)
   ended = self->ended;
   g_mutex_unlock (&self->window->lock);
   return ended;
+}
+
+/* The first frame after a jump has to be one that is not wanted yet, or the
+ * first that is. */
+static gboolean
+has_overshot (Watch * self, GstClockTime time)
+{
+  Window *window = self->window;
+
+  if (!window->jump || self->kind != WINDOW_VIDEO || self->n_seen++ > 0
+      || time <= window->start + window->skip)
+    return FALSE;
+  g_atomic_int_set (&window->overshot, 1);
+  return TRUE;
 }
 
 static gboolean
@@ -116,7 +132,7 @@ on_buffer (Watch * self, GstPadProbeInfo * info)
       GST_BUFFER_PTS (buffer));
   if (!GST_CLOCK_TIME_IS_VALID (time))
     return GST_PAD_PROBE_DROP;
-  if (is_too_late (window, time)) {
+  if (is_too_late (window, time) || has_overshot (self, time)) {
     end (self);
     return refuse (info);
   }
@@ -156,6 +172,15 @@ on_gap (Watch * self, GstPadProbeInfo * info)
   return GST_PAD_PROBE_OK;
 }
 
+/* After a jump running time would count from there. */
+static void
+undo_jump (GstSegment * segment, GstClockTimeDiff offset)
+{
+  gst_segment_init (segment, GST_FORMAT_TIME);
+  segment->start = MAX (-offset, 0);
+  segment->base = MAX (offset, 0);
+}
+
 static void
 on_segment (Watch * self, GstPadProbeInfo * info)
 {
@@ -166,6 +191,8 @@ on_segment (Watch * self, GstPadProbeInfo * info)
   gst_event_copy_segment (event, &self->segment);
   if (self->segment.format != GST_FORMAT_TIME)
     return;
+  if (self->window->jump)
+    undo_jump (&self->segment, self->window->jump->offset);
   gst_segment_init (&segment, GST_FORMAT_TIME);
   plain = gst_event_new_segment (&segment);
   gst_event_set_seqnum (plain, gst_event_get_seqnum (event));
@@ -188,11 +215,33 @@ on_toc (const Watch * self, GstPadProbeInfo * info)
   gst_event_unref (event);
 }
 
+/* What comes next is to know nothing of the jump. */
+static GstPadProbeReturn
+before_jump (Watch * self, GstPadProbeInfo * info)
+{
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
+    return GST_PAD_PROBE_DROP;
+  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+    case GST_EVENT_FLUSH_STOP:
+      g_atomic_int_set (&self->window->jumping, 0);
+      return GST_PAD_PROBE_DROP;
+    case GST_EVENT_FLUSH_START:
+    case GST_EVENT_SEGMENT:
+    case GST_EVENT_GAP:
+    case GST_EVENT_EOS:
+      return GST_PAD_PROBE_DROP;
+    default:
+      return GST_PAD_PROBE_OK;
+  }
+}
+
 static GstPadProbeReturn
 on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
   Watch *self = user_data;
 
+  if (g_atomic_int_get (&self->window->jumping))
+    return before_jump (self, info);
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
     return has_ended (self) ? refuse (info) : on_buffer (self, info);
   if (has_ended (self))
@@ -215,9 +264,11 @@ on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 
 void
 window_init (Window * self, GstClockTime start, GstClockTime stop,
-    GstClockTime skip)
+    GstClockTime skip, const WindowJump * jump)
 {
-  *self = (Window) {.start = start, .stop = stop, .skip = skip };
+  *self = (Window) {.start = start, .stop = stop, .skip = skip,.jump = jump,
+    .jumping = jump != NULL
+  };
   g_mutex_init (&self->lock);
   self->subtitles = g_ptr_array_new ();
 }
@@ -243,9 +294,18 @@ window_watch (Window * self, GstPad * pad, WindowKind kind)
     g_ptr_array_add (self->subtitles, watch);
     g_mutex_unlock (&self->lock);
   }
-  gst_pad_add_probe (pad,
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_data,
-      watch, g_free);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER
+      | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_EVENT_FLUSH,
+      on_data, watch, g_free);
+}
+
+gboolean
+window_jump (Window * self, GstPad * pad)
+{
+  return gst_pad_send_event (pad, gst_event_new_seek (1, GST_FORMAT_TIME,
+          GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT
+          | GST_SEEK_FLAG_SNAP_BEFORE, GST_SEEK_TYPE_SET, self->jump->key,
+          GST_SEEK_TYPE_NONE, 0));
 }
 
 void
