@@ -109,7 +109,8 @@ read_index (const char *in, Index * index, GCancellable * cancellable,
   ok = index_finish (index, error);
   if (!ok)
     g_prefix_error (error, "\"%s\" cannot be restored in parts, but by "
-        "pipelines/upscale, or after ffmpeg -i IN -c copy COPY.mkv: ", in);
+        "pipelines/upscale, or as a copy (ffmpeg -fflags +genpts -i IN -c copy "
+        "COPY.mkv): ", in);
   return ok;
 }
 

@@ -159,9 +159,10 @@ on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
 
   gboolean is_part = self->params->stage == STAGE_PART;
   gboolean decodes = is_part || self->params->stage == STAGE_ALL;
+  gboolean parsed = FALSE;
 
-  /* What a parser has cut is a stream, not a container. */
-  if (!decodes && gst_structure_has_field (s, "parsed")
+  /* What a parser has cut is a stream of frames, not a container. */
+  if (!decodes && gst_structure_get_boolean (s, "parsed", &parsed) && parsed
       && g_str_has_prefix (gst_structure_get_name (s), "video/"))
     return FALSE;
   if (!has_tracks (self))
@@ -273,8 +274,16 @@ add_mux (Transcode * self, GError ** error)
 static GstPadProbeReturn
 keep_needed (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
-  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  const char *id;
+
+  switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_STREAM_START:
+      /* tsdemux adds an object, which could not be read back. */
+      gst_event_parse_stream_start (event, &id);
+      GST_PAD_PROBE_INFO_DATA (info) = gst_event_new_stream_start (id);
+      gst_event_unref (event);
+      return GST_PAD_PROBE_OK;
     case GST_EVENT_CAPS:
     case GST_EVENT_SEGMENT:
     case GST_EVENT_EOS:

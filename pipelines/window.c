@@ -88,10 +88,13 @@ is_too_late (const Window * window, GstClockTime time)
   return time >= window->stop || g_atomic_int_get (&window->closed);
 }
 
-/* Tells upstream that no more is wanted. */
+/* Tells upstream that no more is wanted, but not a decoder: av1dec takes that
+ * for a failure, and what is decoded until all has ended does no harm. */
 static GstPadProbeReturn
-refuse (GstPadProbeInfo * info)
+refuse (Watch * self, GstPadProbeInfo * info)
 {
+  if (self->kind == WINDOW_VIDEO)
+    return GST_PAD_PROBE_DROP;
   gst_buffer_unref (GST_PAD_PROBE_INFO_BUFFER (info));
   GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_EOS;
   return GST_PAD_PROBE_HANDLED;
@@ -134,7 +137,7 @@ on_buffer (Watch * self, GstPadProbeInfo * info)
     return GST_PAD_PROBE_DROP;
   if (is_too_late (window, time) || has_overshot (self, time)) {
     end (self);
-    return refuse (info);
+    return refuse (self, info);
   }
   if (self->kind == WINDOW_VIDEO && time < window->start + window->skip)
     return GST_PAD_PROBE_DROP;
@@ -243,7 +246,7 @@ on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   if (g_atomic_int_get (&self->window->jumping))
     return before_jump (self, info);
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    return has_ended (self) ? refuse (info) : on_buffer (self, info);
+    return has_ended (self) ? refuse (self, info) : on_buffer (self, info);
   if (has_ended (self))
     return GST_PAD_PROBE_DROP;
   switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
