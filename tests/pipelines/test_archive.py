@@ -22,7 +22,7 @@ from pathlib import Path
 
 import media
 import slurm
-from program import wait_for
+from program import ProgramTest, wait_for
 
 PROGRAM = Path(sys.argv[1]).resolve()
 UPSCALE = PROGRAM.parent / "upscale-file"
@@ -428,8 +428,7 @@ class Failures(Archive):
                                stdin=subprocess.DEVNULL, text=True,
                                stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
-        self.addCleanup(run.communicate)
-        self.addCleanup(run.kill)
+        self.addCleanup(ProgramTest.end, run)
         wait_for((self.folder / f"part-0000{part}.running").exists)
         return run
 
@@ -477,8 +476,7 @@ class Parallel(Archive):
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             stderr=subprocess.PIPE, env={**os.environ, **environment},
             start_new_session=True)
-        self.addCleanup(run.communicate)
-        self.addCleanup(run.kill)
+        self.addCleanup(ProgramTest.end, run)
         return run
 
     def plan_of(self, name):

@@ -63,7 +63,7 @@ class Upscale(unittest.TestCase):
                 self.results.glob(part or ".out*")):
             time.sleep(0.01)
         run.send_signal(number)
-        error = without_progress(run.communicate(timeout=60)[1])
+        error = without_progress(run.communicate(timeout=6)[1])
         if number == signal.SIGKILL:
             self.assertEqual(run.returncode, -number, error)
         else:
@@ -260,7 +260,7 @@ class Failures(Upscale):
 
         def fail(number):
             done = self.run_program(cut, self.results / f"{number}.mkv",
-                                    timeout=60)
+                                    timeout=6)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn(str(cut), done.stderr)
 
@@ -612,6 +612,18 @@ class Resume(Upscale):
         done = self.run_program("--resume", source, self.out)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(len(media.packet_times(self.out)), 25)
+
+    def test_subtitles(self):
+        """The file's own video is there before it knows what they are."""
+        (self.dir / "s.srt").write_text(Streams.SUBTITLES)
+        source = self.make("s.mkv", *PATTERN, *SINE, "-i", self.dir / "s.srt",
+                           "-c:a", "libopus", "-c:s", "srt")
+        done = self.run_program("--resume", source, self.out, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(
+            [s["codec_name"] for s in
+             media.probe(self.out, "-show_streams")["streams"]],
+            ["h264", "opus", "subrip"])
 
     def test_nothing_to_keep(self):
         text = self.dir / "text.mkv"
