@@ -95,14 +95,12 @@ class Archive(unittest.TestCase):
         self.assertEqual(media.packet_times(source), media.packet_times(out))
         media.ffmpeg("-xerror", "-i", out, "-f", "null", "-")
 
-    def check_like_upscale(self, source, *options):
-        """But for the encoder's work; at every cut, too."""
+    def check_like_upscale(self, source):
+        """But for the encoder's work, which is seen to do no more at a cut."""
         whole = self.dir / "whole.mkv"
-        subprocess.run([UPSCALE, *options, source, whole], check=True,
+        subprocess.run([UPSCALE, source, whole], check=True,
                        stdin=subprocess.DEVNULL, capture_output=True)
         self.check_film(whole)
-        self.assertEqual(media.audio_packets(whole),
-                         media.audio_packets(self.out))
         log = self.dir / "psnr.log"
         media.ffmpeg("-i", whole, "-i", self.out, "-lavfi",
                      f"psnr=stats_file={log}", "-f", "null", "-")
@@ -200,6 +198,8 @@ class Films(Archive):
         self.restore(source)
         self.check_film(source)
         self.check_like_upscale(source)
+        self.assertEqual(media.audio_packets(source),
+                         media.audio_packets(self.out))
         found = media.probe(self.out, "-show_streams", "-show_chapters")
         self.assertEqual([s["codec_name"] for s in found["streams"]],
                          ["h264", "opus", "subrip"])
@@ -215,22 +215,20 @@ class Films(Archive):
                 ("t.ts", ["-c:v", "mpeg2video", "-g", 12, "-bf", 2, "-c:a",
                           "mp2"]),
                 ("h.ts", ["-g", 20, "-c:a", "aac"]),
-                ("p.mov", ["-c:v", "prores_ks", "-c:a", "pcm_s16le"]),
+                ("p.mov", ["-c:v", "prores_ks", "-an"]),
                 ("w.webm", ["-c:v", "libvpx", "-auto-alt-ref", 1, "-g", 20,
                             "-lag-in-frames", 10, "-c:a", "libopus"]),
                 ("l.mkv", ["-vf", "setpts=PTS+0.5/TB", "-g", 20])):
             with self.subTest(name=name):
                 source = self.make_film(name, 3, *args)
                 self.restore(source)
-                given, got = map(media.packet_times, (source, self.out))
-                first = given[0] if name.endswith("ts") else 0
-                self.assertEqual([round(t - first, 2) for t in given],
-                                 [round(t, 2) for t in got])
+                self.check_like_upscale(source)
             shutil.rmtree(self.folder)
 
     def test_no_key_frames(self):
         """For long: parts begin between them, and that is said."""
-        source = self.make_film("one.mkv", 4, "-g", 1000, "-an")
+        source = self.make_film("one.mkv", 4, "-g", 1000, "-sc_threshold",
+                                0, "-an")
         done = self.run_program("split", "--part-seconds", 1, source, self.out)
         self.assertEqual(done.returncode, 0)
         self.assertIn("3 parts of", done.stderr)
@@ -390,7 +388,7 @@ class Failures(Archive):
     def test_bad_parts(self):
         """Missing, damaged, of another plan, of another encoder: named, and
         restored again by the next run."""
-        source = self.make_film(seconds=4)
+        source = self.make_film("film.mkv", 4, "-g", 25)
         self.split(source)
         self.check_fails("join", self.plan, says="4 of 4 parts")
         for i in range(4):

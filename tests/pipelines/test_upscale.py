@@ -63,7 +63,7 @@ class Upscale(unittest.TestCase):
                 self.results.glob(part or ".out*")):
             time.sleep(0.01)
         run.send_signal(number)
-        error = without_progress(run.communicate(timeout=6)[1])
+        error = without_progress(run.communicate(timeout=60)[1])
         if number == signal.SIGKILL:
             self.assertEqual(run.returncode, -number, error)
         else:
@@ -260,7 +260,7 @@ class Failures(Upscale):
 
         def fail(number):
             done = self.run_program(cut, self.results / f"{number}.mkv",
-                                    timeout=6)
+                                    timeout=60)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn(str(cut), done.stderr)
 
