@@ -23,6 +23,8 @@ typedef struct
 {
   const Plan *plan;
   GPtrArray *parts;             /* of Part */
+  guint n_frames;               /* in them */
+  GstClockTime last;            /* time of the last frame */
   GString *bad;                 /* names and reasons */
   guint n_bad;
 } Parts;
@@ -45,6 +47,7 @@ take_part (Parts * self, guint index)
   const Part *first = self->parts->len > 0
       ? g_ptr_array_index (self->parts, 0) : NULL;
   g_autoptr (GError) error = NULL;
+  g_autofree char *loss = NULL;
   Part *part;
 
   if (!record) {
@@ -64,31 +67,31 @@ take_part (Parts * self, guint index)
       .caps = g_strdup (record->caps),
     };
     g_ptr_array_add (self->parts, part);
+    self->n_frames += record->n_frames;
+    self->last = record->last;
+    if ((loss = record_dup_loss (record, self->plan, index)))
+      fprintf (stderr, "archive: %s\n", loss);
   }
 }
 
-/* NULL and `error` when some are missing. */
-static GPtrArray *
-collect_parts (const Plan * plan, GError ** error)
+/* FALSE and `error` when some are missing. */
+static gboolean
+collect_parts (Parts * self, GError ** error)
 {
   g_autoptr (GString) bad = g_string_new (NULL);
-  Parts self = {
-    .plan = plan,
-    .parts = g_ptr_array_new_with_free_func (part_free),
-    .bad = bad,
-  };
+  const Plan *plan = self->plan;
 
+  self->bad = bad;
   for (guint i = 0; i < plan->parts->len; i++)
-    take_part (&self, i);
-  if (self.n_bad == 0)
-    return self.parts;
-  g_ptr_array_unref (self.parts);
-  if (self.n_bad > MAX_NAMED)
-    g_string_append_printf (bad, "; and %u more", self.n_bad - MAX_NAMED);
+    take_part (self, i);
+  if (self->n_bad == 0)
+    return TRUE;
+  if (self->n_bad > MAX_NAMED)
+    g_string_append_printf (bad, "; and %u more", self->n_bad - MAX_NAMED);
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-      "%u of %u parts of \"%s\" are not there: %s", self.n_bad,
+      "%u of %u parts of \"%s\" are not there: %s", self->n_bad,
       plan->parts->len, plan->in, bad->str);
-  return NULL;
+  return FALSE;
 }
 
 /* --- The film ------------------------------------------------------------ */
@@ -113,33 +116,32 @@ is_near (GstClockTime a, GstClockTime b)
   return ABS (GST_CLOCK_DIFF (a, b)) <= TOLERANCE;
 }
 
+/* Where frames of the source are lost, the first may be. */
 static gboolean
-compare (const Plan * plan, const Index * index, GError ** error)
+compare (const Parts * parts, const GArray * frames, GError ** error)
 {
-  const GArray *frames = index->frames;
-  guint expected = plan_count_frames (plan);
-  const PlanPart *end = plan_get_part (plan, plan->parts->len - 1);
+  const Plan *plan = parts->plan;
+  GstClockTime start = plan_get_part (plan, 0)->start;
   const IndexFrame *first = &g_array_index (frames, IndexFrame, 0);
   const IndexFrame *last = &g_array_index (frames, IndexFrame,
       frames->len - 1);
 
-  if (frames->len == expected
-      && is_near (first->time, plan_get_part (plan, 0)->start)
-      && is_near (last->time, end->last))
+  if (frames->len == parts->n_frames && is_near (last->time, parts->last)
+      && (is_near (first->time, start)
+          || parts->n_frames < plan_count_frames (plan)))
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-      "joined, \"%s\" has %u frames from %.3f to %.3f s, and \"%s\" has %u from"
+      "joined, \"%s\" would have %u frames from %.3f to %.3f s, and not %u from"
       " %.3f to %.3f s", plan->out, frames->len,
       first->time / (double) GST_SECOND, last->time / (double) GST_SECOND,
-      plan->in, expected,
-      plan_get_part (plan, 0)->start / (double) GST_SECOND,
-      end->last / (double) GST_SECOND);
+      parts->n_frames, start / (double) GST_SECOND,
+      parts->last / (double) GST_SECOND);
   return FALSE;
 }
 
 /* Reads what was written. */
 static gboolean
-verify (const Plan * plan, const char *path, GCancellable * cancellable,
+verify (const Parts * parts, const char *path, GCancellable * cancellable,
     GError ** error)
 {
   TranscodeParams params = {.stage = STAGE_INDEX,.in = path };
@@ -150,13 +152,14 @@ verify (const Plan * plan, const char *path, GCancellable * cancellable,
   index_init (&index);
   params.index = &index;
   ok = run (&params, cancellable, &result, error)
-      && index_finish (&index, error) && compare (plan, &index, error);
+      && index_finish (&index, error)
+      && compare (parts, index.frames, error);
   index_clear (&index);
   return ok;
 }
 
 static gboolean
-write_film (const Plan * plan, Paths * paths, GPtrArray * parts,
+write_film (const Parts * parts, Paths * paths,
     GCancellable * cancellable, GError ** error)
 {
   TranscodeParams params = {
@@ -164,7 +167,7 @@ write_film (const Plan * plan, Paths * paths, GPtrArray * parts,
     .in = paths->in,
     .container = paths->container,
     .stop = GST_CLOCK_TIME_NONE,
-    .parts = parts,
+    .parts = parts->parts,
   };
   TranscodeResult result;
 
@@ -172,7 +175,7 @@ write_film (const Plan * plan, Paths * paths, GPtrArray * parts,
     return FALSE;
   params.out = paths->part;
   if (!run (&params, cancellable, &result, error)
-      || !verify (plan, paths->part, cancellable, error)
+      || !verify (parts, paths->part, cancellable, error)
       || !paths_settle (paths, error))
     return FALSE;
   printf ("%s: %d x %d, %u frames\n", paths->out, result.width, result.height,
@@ -232,14 +235,17 @@ static gboolean
 assemble (const Plan * plan, GCancellable * cancellable, GError ** error)
 {
   Paths paths = {.in = plan->in };
-  g_autoptr (GPtrArray) parts = NULL;
+  Parts parts = {
+    .plan = plan,
+    .parts = g_ptr_array_new_with_free_func (part_free),
+  };
   gboolean ok;
 
-  ok = plan_check_files (plan, error)
-      && (parts = collect_parts (plan, error))
+  ok = plan_check_files (plan, error) && collect_parts (&parts, error)
       && paths_choose (&paths, plan->out, error) && paths_check (&paths, error)
-      && write_film (plan, &paths, parts, cancellable, error);
+      && write_film (&parts, &paths, cancellable, error);
   paths_clear (&paths);
+  g_ptr_array_unref (parts.parts);
   return ok;
 }
 

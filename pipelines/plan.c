@@ -342,12 +342,21 @@ dup_time_text (GstClockTime time)
 }
 
 char *
+plan_describe_range (GstClockTime start, GstClockTime stop)
+{
+  g_autofree char *from = dup_time_text (start);
+  g_autofree char *to = dup_time_text (stop);
+
+  return g_strdup_printf ("%s to %s", from, to);
+}
+
+char *
 plan_describe_part (const Plan * self, guint index)
 {
-  g_autofree char *from = dup_time_text (plan_get_part (self, index)->start);
-  g_autofree char *to = dup_time_text (plan_get_part (self, index)->stop);
+  const PlanPart *part = plan_get_part (self, index);
+  g_autofree char *range = plan_describe_range (part->start, part->stop);
 
-  return g_strdup_printf ("part %u, %s to %s", index, from, to);
+  return g_strdup_printf ("part %u, %s", index, range);
 }
 
 char *

@@ -57,7 +57,10 @@ gboolean plan_check_files (const Plan * self, GError ** error);
 guint plan_count_frames (const Plan * self);
 const PlanPart *plan_get_part (const Plan * self, guint index);
 
-/* "part 3, 1:00.00 to 2:00.00" */
+/* "0:01:00.00 to 0:02:00.00" */
+char *plan_describe_range (GstClockTime start, GstClockTime stop);
+
+/* "part 3, 0:01:00.00 to 0:02:00.00" */
 char *plan_describe_part (const Plan * self, guint index);
 
 /* Path in the folder: part-00003 and `rest`, with `before` before it. */

@@ -111,6 +111,36 @@ reader_clear (Reader * self)
   g_free (self->missing);
 }
 
+/* --- What is read ------------------------------------------------------- */
+
+/* The name of what a pad of decodebin's belongs to inside of it. */
+static char *
+dup_factory_name (GstPad * pad)
+{
+  g_autoptr (GstPad) target = GST_IS_GHOST_PAD (pad)
+      ? gst_ghost_pad_get_target (GST_GHOST_PAD (pad)) : gst_object_ref (pad);
+  g_autoptr (GstElement) element =
+      target ? gst_pad_get_parent_element (target) : NULL;
+  GstElementFactory *factory = element ? gst_element_get_factory (element)
+      : NULL;
+
+  return g_strdup (factory ? GST_OBJECT_NAME (factory) : "");
+}
+
+gboolean
+reader_gives_frames (Reader * self, GstPad * pad, GstCaps * caps)
+{
+  static const char *const demuxers[] = { "avidemux", "flvdemux",
+    "matroskademux", "mxfdemux", "qtdemux", NULL
+  };
+  g_autofree char *name = dup_factory_name (pad);
+  gboolean parsed = FALSE;
+
+  gst_structure_get_boolean (gst_caps_get_structure (caps, 0), "parsed",
+      &parsed);
+  return parsed || g_strv_contains (demuxers, name);
+}
+
 /* --- What goes wrong ----------------------------------------------------- */
 
 void
@@ -126,9 +156,11 @@ is_about_data (Reader * self, GstMessage * message, const GError * error)
 {
   GstObject *source = GST_MESSAGE_SRC (message);
 
-  return error->domain == GST_STREAM_ERROR
-      && (source == GST_OBJECT (self->pipeline)
-      || gst_object_has_as_ancestor (source, GST_OBJECT (self->decode)));
+  /* Decoders tell their library's failure as one of it. */
+  return source == GST_OBJECT (self->pipeline)
+      || ((error->domain == GST_STREAM_ERROR
+          || error->domain == GST_LIBRARY_ERROR)
+      && gst_object_has_as_ancestor (source, GST_OBJECT (self->decode)));
 }
 
 GError *

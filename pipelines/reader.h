@@ -33,6 +33,11 @@ gboolean reader_build (Reader * self, GError ** error);
 /* After the pipeline has stopped. */
 void reader_clear (Reader * self);
 
+/* Whether the buffers of a stream, at a pad that decodebin asks about, are whole
+ * frames: some containers have such, otherwise it takes a parser, which leaves
+ * out what it cannot make sense of. */
+gboolean reader_gives_frames (Reader * self, GstPad * pad, GstCaps * caps);
+
 /* Every message of the pipeline that reader_parse_error may have to explain. */
 void reader_take_note (Reader * self, GstMessage * message);
 

@@ -33,7 +33,7 @@ dup_text (const Record * self)
   add_string (object, "host", self->host);
   json_object_set_double_member (object, "seconds", self->seconds);
   json_object_set_int_member (object, "frames", self->n_frames);
-  json_object_set_int_member (object, "damaged", self->n_damaged);
+  json_object_set_int_member (object, "last", self->last);
   add_string (object, "error", self->error);
   add_string (object, "file", self->file);
   add_string (object, "sha256", self->sum);
@@ -105,7 +105,7 @@ record_load (const Plan * plan, guint index, const char *suffix)
     .host = dup_string (object, "host"),
     .seconds = get_double (object, "seconds"),
     .n_frames = get_int (object, "frames"),
-    .n_damaged = get_int (object, "damaged"),
+    .last = get_int (object, "last"),
     .error = dup_string (object, "error"),
     .file = dup_string (object, "file"),
     .sum = dup_string (object, "sha256"),
@@ -158,6 +158,20 @@ record_check (const Record * self, const Plan * plan, GError ** error)
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
       "\"%s\" is not what was written there", path);
   return FALSE;
+}
+
+char *
+record_dup_loss (const Record * self, const Plan * plan, guint index)
+{
+  const PlanPart *part = plan_get_part (plan, index);
+  g_autofree char *name = NULL;
+
+  if (self->n_frames >= part->n_frames)
+    return NULL;
+  name = plan_describe_part (plan, index);
+  return g_strdup_printf ("%s: \"%s\" is corrupt there: %u of %u frames cannot "
+      "be decoded", name, plan->in, part->n_frames - self->n_frames,
+      part->n_frames);
 }
 
 void

@@ -20,7 +20,8 @@ typedef struct
   char *plan;                   /* id of the plan that it was made by */
   char *host;
   double seconds;               /* that it took */
-  guint n_frames, n_damaged;
+  guint n_frames;
+  GstClockTime last;            /* of the last one */
   char *error;                  /* a sentence; NULL: none */
   char *file;                   /* name in the plan's folder; NULL: no such */
   char *sum;                    /* identity_of_all of that */
@@ -44,6 +45,10 @@ gboolean record_is_running (const Plan * plan, guint index);
  * by this plan and is what was written then. */
 gboolean record_check (const Record * self, const Plan * plan,
     GError ** error);
+
+/* A sentence about frames of the source that could not be decoded; NULL where
+ * there are none. */
+char *record_dup_loss (const Record * self, const Plan * plan, guint index);
 
 void record_free (Record * self);
 

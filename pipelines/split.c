@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Without a frame for so long, there is something to be said. */
+#define MIN_GAP (500 * GST_MSECOND)
+
 /* --- Cuts ---------------------------------------------------------------- */
 
 static const IndexFrame *
@@ -116,6 +119,30 @@ read_index (const char *in, Index * index, GCancellable * cancellable,
 
 /* --- The plan ------------------------------------------------------------ */
 
+/* Variable frame rates have gaps, too; corrupt files have them where nothing
+ * could be read. */
+static void
+tell_gaps (const char *in, const GArray * frames)
+{
+  g_autofree char *longest = NULL;
+  GstClockTime gap, length = MIN_GAP;
+  guint n = 0;
+
+  for (guint i = 1; i < frames->len; i++) {
+    gap = get_frame (frames, i)->time - get_frame (frames, i - 1)->time;
+    n += gap > MIN_GAP;
+    if (gap <= length)
+      continue;
+    length = gap;
+    g_free (longest);
+    longest = plan_describe_range (get_frame (frames, i - 1)->time,
+        get_frame (frames, i)->time);
+  }
+  if (n > 0)
+    fprintf (stderr, "archive: \"%s\" has nothing to be seen for a while in %u"
+        " places, the longest is %s\n", in, n, longest);
+}
+
 static gboolean
 make_parts (Plan * plan, const SplitOptions * options, GError ** error)
 {
@@ -126,6 +153,7 @@ make_parts (Plan * plan, const SplitOptions * options, GError ** error)
   index_init (&index);
   ok = read_index (plan->in, &index, options->cancellable, error);
   if (ok) {
+    tell_gaps (plan->in, index.frames);
     plan->offset = index.offset;
     plan->parts = split_frames (index.frames, index.end, options->length,
         properties_count_lead (plan->properties), &n_between);

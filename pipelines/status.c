@@ -29,11 +29,11 @@ static const char *const names[] = {
 typedef struct
 {
   guint n[N_STATES];            /* parts */
-  guint n_frames, n_restored, n_damaged;
+  guint n_frames, n_restored, n_lost;
   double speed;                 /* frames a second, of all tasks that run */
   gboolean is_joined;
   char *join_problem;           /* NULL: none */
-  GPtrArray *failures;          /* of sentences */
+  GPtrArray *problems;          /* of sentences */
 } Status;
 
 /* --- Looking ------------------------------------------------------------- */
@@ -55,16 +55,21 @@ look_at_result (Status * self, const Plan * plan, guint index)
 {
   g_autoptr (Record) record = record_load (plan, index, RECORD_RESULT);
   g_autofree char *name = NULL;
+  char *loss;
 
   if (!record || g_strcmp0 (record->plan, plan->id) != 0)
     return WAITING;
   if (!record->error) {
     self->n_restored += record->n_frames;
-    self->n_damaged += record->n_damaged;
+    loss = record_dup_loss (record, plan, index);
+    if (loss) {
+      self->n_lost += plan_get_part (plan, index)->n_frames - record->n_frames;
+      g_ptr_array_add (self->problems, loss);
+    }
     return DONE;
   }
   name = plan_describe_part (plan, index);
-  g_ptr_array_add (self->failures, g_strdup_printf ("%s: %s", name,
+  g_ptr_array_add (self->problems, g_strdup_printf ("%s: %s", name,
           record->error));
   return FAILED;
 }
@@ -88,7 +93,7 @@ look (Status * self, const Plan * plan)
 {
   *self = (Status) {
     .n_frames = plan_count_frames (plan),
-    .failures = g_ptr_array_new_with_free_func (g_free),
+    .problems = g_ptr_array_new_with_free_func (g_free),
   };
   self->is_joined = assemble_is_done (plan, &self->join_problem);
   for (guint i = 0; i < plan->parts->len; i++)
@@ -99,17 +104,18 @@ static void
 clear (Status * self)
 {
   g_free (self->join_problem);
-  g_ptr_array_unref (self->failures);
+  g_ptr_array_unref (self->problems);
 }
 
 /* In seconds; less than 0: unknown. */
 static double
 get_left (const Status * self)
 {
-  if (self->n_restored >= self->n_frames)
+  guint n_done = self->n_restored + self->n_lost;
+
+  if (n_done >= self->n_frames)
     return 0;
-  return self->speed > 0
-      ? (self->n_frames - self->n_restored) / self->speed : -1;
+  return self->speed > 0 ? (self->n_frames - n_done) / self->speed : -1;
 }
 
 /* --- Telling ------------------------------------------------------------- */
@@ -130,11 +136,11 @@ print_lines (const Status * self, const Plan * plan)
   if (self->speed > 0 && left > 0)
     printf (", %d:%02d:%02d left", (int) (left / 3600), (int) left / 60 % 60,
         (int) left % 60);
-  if (self->n_damaged > 0)
-    printf (", %u frames of the source are damaged", self->n_damaged);
+  if (self->n_lost > 0)
+    printf (", %u cannot be decoded", self->n_lost);
   printf ("\n");
-  for (guint i = 0; i < self->failures->len; i++)
-    printf ("  %s\n", (const char *) g_ptr_array_index (self->failures, i));
+  for (guint i = 0; i < self->problems->len; i++)
+    printf ("  %s\n", (const char *) g_ptr_array_index (self->problems, i));
   if (self->join_problem)
     printf ("  not joined: %s\n", self->join_problem);
 }
@@ -153,8 +159,8 @@ build_counts (const Status * self, JsonBuilder * builder)
   json_builder_add_int_value (builder, self->n_frames);
   json_builder_set_member_name (builder, "restored");
   json_builder_add_int_value (builder, self->n_restored);
-  json_builder_set_member_name (builder, "damaged");
-  json_builder_add_int_value (builder, self->n_damaged);
+  json_builder_set_member_name (builder, "lost");
+  json_builder_add_int_value (builder, self->n_lost);
   json_builder_set_member_name (builder, "frames_per_second");
   json_builder_add_double_value (builder, self->speed);
 }
@@ -179,9 +185,9 @@ build_object (const Status * self, const Plan * plan, JsonBuilder * builder)
   json_builder_add_boolean_value (builder, self->is_joined);
   json_builder_set_member_name (builder, "problems");
   json_builder_begin_array (builder);
-  for (guint i = 0; i < self->failures->len; i++)
+  for (guint i = 0; i < self->problems->len; i++)
     json_builder_add_string_value (builder,
-        g_ptr_array_index (self->failures, i));
+        g_ptr_array_index (self->problems, i));
   if (self->join_problem)
     json_builder_add_string_value (builder, self->join_problem);
   json_builder_end_array (builder);

@@ -111,18 +111,22 @@ restore (Task * self, TranscodeResult * result, GError ** error)
 
 /* --- What came of it ----------------------------------------------------- */
 
-/* The part's frames are those that were planned. */
+/* The part's frames are those that were planned, but for such as cannot be
+ * decoded. */
 static gboolean
-check (const Task * self, Part * scanned, GError ** error)
+check (const Task * self, const Part * scanned, GstClockTime last,
+    GError ** error)
 {
-  GstClockTime end = GST_CLOCK_TIME_NONE;
-
-  part_scan (scanned, TRUE, &end);
-  if (scanned->n_kept == self->part->n_frames && end == self->part->last)
+  if (scanned->n_kept == 0)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "\"%s\" is corrupt there: none of its %u frames can be decoded",
+        self->plan->in, self->part->n_frames);
+  else if (scanned->n_kept > self->part->n_frames || last > self->part->last)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "\"%s\" has %u frames there, and %u when the plan was made",
+        self->plan->in, scanned->n_kept, self->part->n_frames);
+  else
     return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-      "\"%s\" is corrupt there: %u of %u frames could be decoded",
-      self->plan->in, scanned->n_kept, self->part->n_frames);
   return FALSE;
 }
 
@@ -162,25 +166,26 @@ keep (Task * self, Record * record, GError ** error)
 }
 
 static gboolean
-settle (Task * self, const TranscodeResult * result, GError ** error)
+settle (Task * self, GError ** error)
 {
   g_autoptr (Record) record = g_new0 (Record, 1);
+  g_autofree char *loss = NULL;
   Part scanned = {.path = self->path };
-  gboolean ok = check (self, &scanned, error);
 
+  record->last = GST_CLOCK_TIME_NONE;
+  part_scan (&scanned, TRUE, &record->last);
   record->seconds = get_seconds (self);
   record->n_frames = scanned.n_kept;
-  record->n_damaged = result->n_damaged;
   record->caps = scanned.caps;
-  if (!ok || !keep (self, record, error))
+  if (!check (self, &scanned, record->last, error)
+      || !keep (self, record, error))
     return FALSE;
   printf ("%s: part %u, %u frames in %.1f s (%.1f frames/s)\n",
       self->plan->out, self->index, record->n_frames, record->seconds,
       record->n_frames / MAX (record->seconds, 0.001));
-  if (record->n_damaged > 0)
-    fprintf (stderr, "archive: \"%s\" is damaged in part %u: %u frames are what "
-        "the decoder made of what there is\n", self->plan->in, self->index,
-        record->n_damaged);
+  loss = record_dup_loss (record, self->plan, self->index);
+  if (loss)
+    fprintf (stderr, "archive: %s\n", loss);
   return TRUE;
 }
 
@@ -229,7 +234,7 @@ work (Task * self, GError ** error)
   TranscodeResult result;
 
   return plan_check_files (self->plan, error) && make_file (self, error)
-      && restore (self, &result, error) && settle (self, &result, error);
+      && restore (self, &result, error) && settle (self, error);
 }
 
 gboolean

@@ -157,13 +157,13 @@ on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
 {
   const GstStructure *s = gst_caps_get_structure (caps, 0);
 
-  gboolean is_part = self->params->stage == STAGE_PART;
-  gboolean decodes = is_part || self->params->stage == STAGE_ALL;
-  gboolean parsed = FALSE;
+  gboolean is_video = g_str_has_prefix (gst_structure_get_name (s), "video/");
 
-  /* What a parser has cut is a stream of frames, not a container. */
-  if (!decodes && gst_structure_get_boolean (s, "parsed", &parsed) && parsed
-      && g_str_has_prefix (gst_structure_get_name (s), "video/"))
+  if (is_video && self->params->stage == STAGE_INDEX)
+    return !reader_gives_frames (&self->reader, pad, caps);
+  /* What a parser has cut is a stream, not a container. */
+  if (is_video && self->params->stage == STAGE_JOIN
+      && gst_structure_has_field (s, "parsed"))
     return FALSE;
   if (!has_tracks (self))
     return !g_str_has_prefix (gst_structure_get_name (s), "audio/");
@@ -476,7 +476,6 @@ transcode_run (Transcode * self, GCancellable * cancellable,
   run_loop (self, cancellable);
   result->seconds = (g_get_monotonic_time () - start) / 1e6;
   result->n_frames = self->video.n_frames;
-  result->n_damaged = self->video.n_damaged;
   result->width = self->video.width;
   result->height = self->video.height;
   result->is_whole = self->at_end && !self->error;

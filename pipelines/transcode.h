@@ -44,7 +44,6 @@ typedef struct
 typedef struct
 {
   guint n_frames;
-  guint n_damaged;              /* of them, as the decoder says */
   int width, height;            /* of the video that went out */
   double seconds;               /* the whole run took */
   gboolean is_whole;            /* `out` can be read, if cut short */

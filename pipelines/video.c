@@ -46,12 +46,6 @@ query_duration (const Window * window, GstPad * pad)
       - MIN ((GstClockTime) duration, window->start);
 }
 
-static gboolean
-is_done (const Video * self, GstClockTime time)
-{
-  return GST_CLOCK_TIME_IS_VALID (self->done) && time <= self->done;
-}
-
 static GstPadProbeReturn
 before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
@@ -72,9 +66,6 @@ before_restore (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 
   g_mutex_lock (&self->lock);
   self->duration = duration;
-  if (GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_CORRUPTED)
-      && !is_done (self, time))
-    self->n_damaged++;
   g_mutex_unlock (&self->lock);
   return GST_PAD_PROBE_OK;
 }
@@ -121,7 +112,7 @@ after_restore_frame (Video * self, GstPad * pad, GstBuffer * buffer)
   GstClockTime time = running_time (pad, buffer);
 
   picture_offer_after (&self->picture, buffer, caps);
-  if (is_done (self, time))
+  if (GST_CLOCK_TIME_IS_VALID (self->done) && time <= self->done)
     return GST_PAD_PROBE_DROP;
 
   g_mutex_lock (&self->lock);

@@ -23,7 +23,6 @@ typedef struct
 
   GMutex lock;                  /* guards what follows */
   guint n_frames;
-  guint n_damaged;              /* of them, as the decoder says */
   int width, height;
   GstClockTime position, duration;
 } Video;

@@ -88,13 +88,29 @@ is_too_late (const Window * window, GstClockTime time)
   return time >= window->stop || g_atomic_int_get (&window->closed);
 }
 
-/* Tells upstream that no more is wanted, but not a decoder: av1dec takes that
- * for a failure, and what is decoded until all has ended does no harm. */
+static GstPadProbeReturn
+hold (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  return GST_PAD_PROBE_OK;
+}
+
+/* Whatever comes has to wait. */
+static gulong
+block (GstPad * pad)
+{
+  return gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold,
+      NULL, NULL);
+}
+
+/* Tells upstream that no more is wanted. av1dec takes that for a failure, so
+ * decoders have to wait until all is over. */
 static GstPadProbeReturn
 refuse (Watch * self, GstPadProbeInfo * info)
 {
-  if (self->kind == WINDOW_VIDEO)
+  if (self->kind == WINDOW_VIDEO) {
+    block (self->pad);
     return GST_PAD_PROBE_DROP;
+  }
   gst_buffer_unref (GST_PAD_PROBE_INFO_BUFFER (info));
   GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_EOS;
   return GST_PAD_PROBE_HANDLED;
@@ -218,33 +234,11 @@ on_toc (const Watch * self, GstPadProbeInfo * info)
   gst_event_unref (event);
 }
 
-/* What comes next is to know nothing of the jump. */
-static GstPadProbeReturn
-before_jump (Watch * self, GstPadProbeInfo * info)
-{
-  if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    return GST_PAD_PROBE_DROP;
-  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
-    case GST_EVENT_FLUSH_STOP:
-      g_atomic_int_set (&self->window->jumping, 0);
-      return GST_PAD_PROBE_DROP;
-    case GST_EVENT_FLUSH_START:
-    case GST_EVENT_SEGMENT:
-    case GST_EVENT_GAP:
-    case GST_EVENT_EOS:
-      return GST_PAD_PROBE_DROP;
-    default:
-      return GST_PAD_PROBE_OK;
-  }
-}
-
 static GstPadProbeReturn
 on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
   Watch *self = user_data;
 
-  if (g_atomic_int_get (&self->window->jumping))
-    return before_jump (self, info);
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
     return has_ended (self) ? refuse (self, info) : on_buffer (self, info);
   if (has_ended (self))
@@ -269,9 +263,7 @@ void
 window_init (Window * self, GstClockTime start, GstClockTime stop,
     GstClockTime skip, const WindowJump * jump)
 {
-  *self = (Window) {.start = start, .stop = stop, .skip = skip,.jump = jump,
-    .jumping = jump != NULL
-  };
+  *self = (Window) {.start = start, .stop = stop, .skip = skip,.jump = jump };
   g_mutex_init (&self->lock);
   self->subtitles = g_ptr_array_new ();
 }
@@ -297,18 +289,33 @@ window_watch (Window * self, GstPad * pad, WindowKind kind)
     g_ptr_array_add (self->subtitles, watch);
     g_mutex_unlock (&self->lock);
   }
-  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER
-      | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_EVENT_FLUSH,
-      on_data, watch, g_free);
+  gst_pad_add_probe (pad,
+      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_data,
+      watch, g_free);
+  if (kind == WINDOW_VIDEO && self->jump)
+    self->block = block (pad);
+}
+
+/* What comes next is to know nothing of it. */
+static GstPadProbeReturn
+drop (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  return GST_PAD_PROBE_DROP;
 }
 
 gboolean
 window_jump (Window * self, GstPad * pad)
 {
-  return gst_pad_send_event (pad, gst_event_new_seek (1, GST_FORMAT_TIME,
-          GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT
+  gulong flush = gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_FLUSH, drop,
+      NULL, NULL);
+  gboolean ok = gst_pad_send_event (pad, gst_event_new_seek (1,
+          GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT
           | GST_SEEK_FLAG_SNAP_BEFORE, GST_SEEK_TYPE_SET, self->jump->key,
           GST_SEEK_TYPE_NONE, 0));
+
+  gst_pad_remove_probe (pad, flush);
+  gst_pad_remove_probe (pad, self->block);
+  return ok;
 }
 
 void

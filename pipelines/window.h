@@ -23,7 +23,7 @@ typedef struct
   GstClockTime start, stop;     /* `stop`: GST_CLOCK_TIME_NONE: to the end */
   GstClockTime skip;            /* of the part, video before it is not wanted */
   const WindowJump *jump;       /* NULL: reading begins at the beginning */
-  gint jumping;                 /* atomic: what comes is from before the jump */
+  gulong block;                 /* keeps video back until the jump is done */
   gint closed;                  /* atomic: nothing more is taken */
   gint overshot;                /* atomic: the jump went past wanted video */
   GMutex lock;
@@ -46,9 +46,9 @@ void window_clear (Window * self);
  * shortened. The pad is not to outlive the window. */
 void window_watch (Window * self, GstPad * pad, WindowKind kind);
 
-/* With `jump` set, when streams show: reads from there on. FALSE when the file
- * cannot be read so. Nothing passes a watched pad before. Not from a streaming
- * thread. */
+/* With `jump` set, for the pad that is watched for video, when all pads are
+ * there: reads from there on. FALSE when the file cannot be read so. Nothing
+ * passes the pad before. Not from a streaming thread. */
 gboolean window_jump (Window * self, GstPad * pad);
 
 /* From any thread: the streams end with what they have. */

@@ -158,5 +158,5 @@ class Cluster:
         for node in NODES:
             self.kill_node(node)
         for daemon in self.daemons.values():
-            daemon.kill()
+            daemon.terminate()
             daemon.wait()

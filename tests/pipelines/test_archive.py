@@ -328,40 +328,71 @@ class Failures(Archive):
         self.check_fails("split", text, self.out, says=str(text), status=3)
         self.assertFalse(self.folder.exists())
 
-    def damage(self, source, start, stop):
-        """Zeroes what is stored of the video between two times, in seconds."""
-        packets = media.probe(source, "-show_packets", "-select_streams",
-                              "v")["packets"]
-        places = [(int(p["pos"]), int(p["size"])) for p in packets
-                  if start <= float(p["dts_time"]) < stop]
-        with open(source, "r+b") as file:
-            for place, size in places:
-                file.seek(place + 16)
-                file.write(bytes(size - 8))
+    def damage(self, source, start, stop, intact=0):
+        """Zeroes what is stored of the video's frames between two times, in
+        seconds, but for their first bytes."""
+        for packet in media.probe(source, "-show_packets", "-select_streams",
+                                  "v")["packets"]:
+            if start <= float(packet["dts_time"]) < stop:
+                with open(source, "r+b") as file:
+                    file.seek(int(packet["pos"]) + intact)
+                    file.write(bytes(max(int(packet["size"]) - intact, 0)))
+
+    def run_parts(self):
+        """Gives what is said of each that has something to be said of it."""
+        said = {}
+        for i in range(4):
+            done = self.run_program("run", self.plan, i)
+            if done.returncode or done.stderr:
+                said[i] = done.returncode, done.stderr
+        return said
 
     def test_corrupt_source(self):
-        """The part is named with its time, the others are restored."""
-        source = self.make_film("c.mkv", 4, "-g", 25, "-bf", 0, "-an", "-c:v",
-                                "mpeg2video", "-q:v", 2)
+        """What cannot be decoded is named with its time, and is missing in the
+        film; the rest is restored."""
+        source = self.make_film("c.mp4", 4, "-g", 25, "-bf", 0,
+                                "-sc_threshold", 0, "-an")
+        self.damage(source, 1.1, 1.9)
         self.split(source)
-        self.damage(source, 1.0, 1.9)
-        plan = self.plan.read_text()
-        self.assertIn('"identity"', plan)
-        for i in 0, 2, 3:
-            self.run_well("run", self.plan, i)
-        said = self.check_fails("run", self.plan, 1, says=str(source),
-                                status=3)
-        said = said.removeprefix("archive: ").strip()
+        loss = (f'part 1, 0:00:01.00 to 0:00:02.00: "{source}" is corrupt '
+                "there: 20 of 25 frames cannot be decoded")
+        self.assertEqual(self.run_parts(), {1: (0, f"archive: {loss}\n")})
+        state = self.status()
+        self.assertEqual((state["parts"]["done"], state["restored"],
+                          state["lost"], state["problems"]),
+                         (4, 80, 20, [loss]))
+        done = self.run_program("join", self.plan)
+        self.assertEqual((done.returncode, done.stderr),
+                         (0, f"archive: {loss}\n"))
+        self.assertEqual(media.packet_times(self.out), [
+            t for t in media.packet_times(source) if not 1.09 < t < 1.89])
+
+    def test_corrupt_part(self):
+        """Nothing of it can be decoded: the others are restored, and wait."""
+        source = self.make_film("c.webm", 4, "-g", 25, "-an", "-c:v",
+                                "libvpx-vp9", "-auto-alt-ref", 0)
+        self.damage(source, 1.0, 1.99, 30)
+        self.split(source)
+        said = f'"{source}" is corrupt there: none of its 25 frames can be decoded'
+        self.assertEqual(self.run_parts(), {1: (3, f"archive: {said}\n")})
         state = self.status()
         self.assertEqual(state["parts"], {"waiting": 0, "running": 0,
                                           "done": 3, "failed": 1})
-        self.assertEqual(state["problems"],
-                         [f"part 1, 0:00:01.00 to 0:00:02.00: {said}"])
-        said = self.check_fails("join", self.plan, says="1 of 4 parts")
-        self.assertIn("part 1, 0:00:01.00 to 0:00:02.00", said)
-        self.assertIn(said.removeprefix("archive: ").strip(),
-                      self.status()["problems"])
+        problem = f"part 1, 0:00:01.00 to 0:00:02.00: {said}"
+        self.assertEqual(state["problems"], [problem])
+        joined = self.check_fails("join", self.plan, says=problem)
+        self.assertIn("1 of 4 parts", joined)
+        self.assertEqual(self.status()["problems"], [
+            problem, joined.removeprefix("archive: ").strip()])
         self.assertFalse(self.out.exists())
+
+    def test_gaps(self):
+        source = self.make_film("g.mkv", 4, "-vf", "select='lt(t,1)+gt(t,2.5)'",
+                                "-fps_mode", "vfr", "-an")
+        done = self.run_program("split", source, self.out)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, "in 1 places, the longest is 0:00:00.9. "
+                         "to 0:00:02.5.\n")
 
     def test_full_disk(self):
         """A limit on the size of files stands in; what was there stays, and
@@ -571,17 +602,25 @@ class Slurm(Archive):
         return None
 
     def test_array(self):
-        """One task dies, one node dies, one film is corrupt."""
+        """One task dies, one node dies, and one film is corrupt, which is no
+        reason to try again."""
         good = self.make_film("good film.mkv", 15)
-        bad = self.make_film("bad.mkv", 6, "-g", 25, "-bf", 0, "-an", "-c:v",
-                             "mpeg2video", "-q:v", 2)
-        Failures.damage(self, bad, 4.0, 4.9)
+        bad = self.make_film("bad.webm", 6, "-g", 25, "-an", "-c:v",
+                             "libvpx-vp9", "-auto-alt-ref", 0)
+        Failures.damage(self, bad, 3.0, 5.99, 30)
+        refused = self.run_program(
+            "all", "--sbatch", "--partition=none", bad, self.results,
+            env={**os.environ, **self.cluster.environment})
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("Invalid partition name", refused.stderr)
         said = self.run_all(good, bad)
         self.assertRegex(said, r"5 of 5 parts are to be restored, job \d+;")
         os.kill(wait_for(lambda: self.task_of("n1")), signal.SIGKILL)
         wait_for(lambda: self.task_of("n2"))
         self.cluster.kill_node("n2")
         self.wait_for_jobs()
+        self.assertEqual(self.cluster.query("scontrol", "show", "job").count(
+            "Restarts=1 "), 2)
 
         self.check_film(good, self.results / good.name)
         self.assertFalse((self.results / "bad.mkv").exists())
@@ -596,13 +635,6 @@ class Slurm(Archive):
             "all", good, self.results,
             env={**os.environ, **self.cluster.environment})
         self.assertIn("is there already", again.stderr)
-
-    def test_refusal(self):
-        """What Slurm says is passed on."""
-        self.check_fails("all", "--sbatch", "--partition=none",
-                         self.make_film(seconds=2), self.results,
-                         says="films have failed",
-                         env={**os.environ, **self.cluster.environment})
 
 
 class Command(Archive):
