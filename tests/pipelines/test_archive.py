@@ -577,11 +577,11 @@ class Slurm(Archive):
         self.addCleanup(self.cluster.stop)
         self.results = self.dir / "re%sults"
 
-    def run_all(self, *films):
-        return self.run_well("all", "--part-seconds", 3, "--sbatch",
-                             "--nice=1 --comment='a film'", *films,
-                             self.results,
-                             env={**os.environ, **self.cluster.environment})
+    def run_all(self, *films, sbatch="--nice=1 --comment='a film'"):
+        return self.run_program(
+            "all", "--part-seconds", 3, "--sbatch", sbatch, *films,
+            self.results,
+            env={**os.environ, **self.cluster.environment})
 
     def wait_for_jobs(self, seconds=120):
         end = time.monotonic() + seconds
@@ -608,13 +608,13 @@ class Slurm(Archive):
         bad = self.make_film("bad.webm", 6, "-g", 25, "-an", "-c:v",
                              "libvpx-vp9", "-auto-alt-ref", 0)
         Failures.damage(self, bad, 3.0, 5.99, 30)
-        refused = self.run_program(
-            "all", "--sbatch", "--partition=none", bad, self.results,
-            env={**os.environ, **self.cluster.environment})
+        refused = self.run_all(bad, sbatch="--partition=none")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("Invalid partition name", refused.stderr)
-        said = self.run_all(good, bad)
-        self.assertRegex(said, r"5 of 5 parts are to be restored, job \d+;")
+        done = self.run_all(good, bad)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout,
+                         r"5 of 5 parts are to be restored, job \d+;")
         os.kill(wait_for(lambda: self.task_of("n1")), signal.SIGKILL)
         wait_for(lambda: self.task_of("n2"))
         self.cluster.kill_node("n2")
@@ -631,10 +631,7 @@ class Slurm(Archive):
         log = (folder / "part-1.log").read_text()
         self.assertEqual(log.count("archive: "), 1, log)
         self.assertIn("1 of 2 parts", (folder / "join.log").read_text())
-        again = self.run_program(
-            "all", good, self.results,
-            env={**os.environ, **self.cluster.environment})
-        self.assertIn("is there already", again.stderr)
+        self.assertIn("is there already", self.run_all(good).stderr)
 
 
 class Command(Archive):
