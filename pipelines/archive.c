@@ -334,7 +334,15 @@ execute (const Arguments * arguments, GError ** error)
       "join PLAN | status PLAN... | all IN... OUT_DIR");
 }
 
-/* See CLUSTER_STATUS_FINAL. */
+/* Whether a task would fail again. */
+static gboolean
+is_final (const GError * error)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)
+      || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE)
+      || g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOSPC);
+}
+
 static int
 get_status (const GError * error)
 {
@@ -342,9 +350,7 @@ get_status (const GError * error)
     return 128 + signals_get ();
   if (error->domain == G_OPTION_ERROR)
     return 2;
-  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)
-      || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE)
-      ? CLUSTER_STATUS_FINAL : 1;
+  return is_final (error) ? CLUSTER_STATUS_FINAL : 1;
 }
 
 int

@@ -254,14 +254,14 @@ task_run (const Plan * plan, guint index, GCancellable * cancellable,
     fprintf (stderr, "archive: part %u is there already\n", index);
     return TRUE;
   }
-  if (!work (&self, &failure))
-    tell_failure (&self, failure);
+  work (&self, &failure);
   if (self.path)
     g_unlink (self.path);       /* gone already where all went well */
   g_free (self.path);
   record_remove (plan, index, RECORD_RUNNING);
   if (!failure)
     return TRUE;
+  tell_failure (&self, failure);
   g_propagate_error (error, g_steal_pointer (&failure));
   return FALSE;
 }

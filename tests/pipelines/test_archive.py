@@ -394,25 +394,39 @@ class Failures(Archive):
         self.assertRegex(done.stderr, "in 1 places, the longest is 0:00:00.9. "
                          "to 0:00:02.5.\n")
 
+    FULL = """mount -t tmpfs -o size=24k tmpfs "$1" && cp "$2" "$1" || exit
+              "$3" run "$1/plan.json" 0
+              echo $?; cd "$1"; echo *; cat part-00000.json"""
+
     def test_full_disk(self):
-        """A limit on the size of files stands in; what was there stays, and
-        once there is room the rest is done."""
+        """Nothing is left but why, and trying again would not help."""
         source = self.make_film(seconds=2)
         self.split(source)
-        self.run_well("run", self.plan, 0)
+        small = self.dir / "small"
+        small.mkdir()
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", self.FULL, "sh", small, self.plan,
+             PROGRAM], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        said = "no space is left for the result"
+        self.assertEqual(done.stderr, f"archive: {said}\n")
+        status, names, record = done.stdout.split("\n", 2)
+        self.assertEqual((status, names), ("3", "part-00000.json plan.json"))
+        self.assertEqual(json.loads(record)["error"], said)
+
+    def test_no_room_for_the_film(self):
+        """A limit on the size of files stands in; the parts stay, and so does
+        an older film."""
+        source = self.make_film(seconds=2)
+        for i in range(len(self.split(source))):
+            self.run_well("run", self.plan, i)
+        self.out.write_text("older")
 
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
-        before = sorted(self.folder.iterdir())
-        self.check_fails("run", self.plan, 1, says="cannot be written",
-                         preexec_fn=limit)
-        (self.folder / "part-00001.json").unlink()
-        self.assertEqual(sorted(self.folder.iterdir()), before)
-        self.run_well("run", self.plan, 1)
         self.check_fails("join", self.plan, says="cannot be written",
                          preexec_fn=limit)
-        self.assertFalse(self.out.exists())
+        self.assertEqual(self.out.read_text(), "older")
         self.run_well("join", self.plan)
         self.check_film(source)
 
@@ -495,7 +509,6 @@ class Failures(Archive):
 class Parallel(Archive):
     def setUp(self):
         super().setUp()
-        media.need("parallel")
         self.results = self.dir / "results"
 
     def start(self, *films, **environment):
@@ -569,7 +582,6 @@ class Parallel(Archive):
 class Slurm(Archive):
     def setUp(self):
         super().setUp()
-        media.need(*slurm.PROGRAMS)
         # Paths of sockets may not be long.
         folder = tempfile.mkdtemp(prefix="slurm-")
         self.addCleanup(shutil.rmtree, folder)
@@ -646,4 +658,8 @@ class Command(Archive):
 
 if __name__ == "__main__":
     media.need("ffmpeg", "ffprobe", "gst-launch-1.0")
+    if "Parallel" in sys.argv[4:]:
+        media.need("parallel")
+    if "Slurm" in sys.argv[4:]:
+        media.need(*slurm.PROGRAMS)
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
