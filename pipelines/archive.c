@@ -1,4 +1,4 @@
-/* archive-file split|run|join|status|all ...: a film in parts, by many machines.
+/* archive-file split|run|join|status|all ...: films in parts, by many machines.
  * pipelines/archive is the command that people run and says what it takes.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later

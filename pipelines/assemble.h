@@ -10,9 +10,9 @@ G_BEGIN_DECLS
 
 /* Checks that every part is there and whole, writes the plan's `out` from them
  * and from all of the source that is not its video, looks at it again, and
- * removes the parts. On failure `out` is what it was, and parts that have turned
- * out to be bad count as not restored. Says on standard output what came of it,
- * and keeps it for assemble_is_done. */
+ * removes the parts. On failure `out` is what it was, and parts that have
+ * turned out to be bad count as not restored. Says on standard output what came
+ * of it, and keeps it for assemble_is_done. */
 gboolean assemble_film (const Plan * plan, GCancellable * cancellable,
     GError ** error);
 

@@ -131,7 +131,7 @@ submit (GPtrArray * argv, GError ** error)
 }
 
 /* Slurm itself puts a task that its node has lost back into the queue; one that
- * has died puts itself there, unless it was told to stop or would fail again. */
+ * dies puts itself there, unless it was told to stop or would fail again. */
 static char *
 dup_task_script (const char *program, const Plan * plan)
 {

@@ -27,9 +27,9 @@ void film_free (gpointer film);
  * the array, or NULL. Says on standard output which jobs they are. */
 gboolean cluster_submit (const Film * film, char **options, GError ** error);
 
-/* Has GNU Parallel do the parts of all films (Film), `n_jobs` at a time, each on a
- * GPU of its own where there are some, and waits. What became of a part is in its
- * record. Runs the default main context. */
+/* Has GNU Parallel do the parts of all films (Film), `n_jobs` at a time, each on
+ * a GPU of its own where there are some, and waits. What became of a part is in
+ * its record. Runs the default main context. */
 gboolean cluster_run (GPtrArray * films, guint n_jobs,
     GCancellable * cancellable, GError ** error);
 

@@ -31,7 +31,7 @@ typedef struct
 void index_init (Index * self);
 void index_clear (Index * self);
 
-/* Takes a stream of frames that are not decoded. TRUE when the pad is linked. */
+/* Takes a stream of frames that are not decoded. TRUE when `pad` is linked. */
 gboolean index_link (Index * self, GstBin * pipeline, GstPad * pad);
 
 /* After the end of the stream: puts the frames in the order in which they are

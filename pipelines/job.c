@@ -121,7 +121,8 @@ join (const Resume * resume, Paths * paths, TranscodeParams params,
   params.stage = STAGE_JOIN;
   params.out = paths->part;
   params.parts = resume->parts;
-  if (!run (&params, options, NULL, &result, error) || !paths_settle (paths, error))
+  if (!run (&params, options, NULL, &result, error)
+      || !paths_settle (paths, error))
     return FALSE;
   printf ("%s: %d x %d, %u frames\n", paths->out, result.width, result.height,
       result.n_frames);

@@ -35,7 +35,7 @@ typedef struct
   GstClockTimeDiff offset;      /* see WindowJump */
   char *encoder;                /* its name, NULL: the container's usual one */
   char **properties;            /* of dloral, NAME=VALUE each, sorted */
-  char *model;                  /* identity of the property's file; NULL: none */
+  char *model;                  /* identity of the property's file, or NULL */
   GArray *parts;                /* of PlanPart, in order */
   char *id;                     /* of all this: equal plans have equal ones */
 } Plan;
@@ -46,8 +46,8 @@ char *plan_dup_path (const char *out);
 /* NULL and `error` when there is none that can be used. */
 Plan *plan_load (const char *path, GError ** error);
 
-/* With all above but `path`, `folder` and `id` set: makes the folder, writes the
- * plan, and sets those. */
+/* With all above but `path`, `folder` and `id` set: makes the folder, writes
+ * the plan, and sets those. */
 gboolean plan_save (Plan * self, GError ** error);
 
 /* FALSE and `error` where the source or the model is not what the plan is for,

@@ -13,7 +13,7 @@ typedef struct
 {
   const char *in;               /* path */
   GstBin *pipeline;
-  GstElement *decode;           /* decodebin: the user connects to its signals */
+  GstElement *decode;           /* decodebin: the user connects to it */
   gboolean has_video;           /* the user says so */
   char *missing;                /* description of a plugin that is not there */
   guint n_silent_ticks;
@@ -33,9 +33,9 @@ gboolean reader_build (Reader * self, GError ** error);
 /* After the pipeline has stopped. */
 void reader_clear (Reader * self);
 
-/* Whether the buffers of a stream, at a pad that decodebin asks about, are whole
- * frames: some containers have such, otherwise it takes a parser, which leaves
- * out what it cannot make sense of. */
+/* Whether the buffers of a stream, at a pad that decodebin asks about, are
+ * whole frames: some containers have such, otherwise it takes a parser, which
+ * leaves out what it cannot make sense of. */
 gboolean reader_gives_frames (Reader * self, GstPad * pad, GstCaps * caps);
 
 /* Every message of the pipeline that reader_parse_error may have to explain. */
@@ -46,8 +46,8 @@ void reader_take_note (Reader * self, GstMessage * message);
  * blame. */
 GError *reader_parse_error (Reader * self, GstMessage * message);
 
-/* To be asked every READER_TICK_MS: TRUE when there will be no video and nothing
- * will be said about it. */
+/* To be asked every READER_TICK_MS: TRUE when there will be no video and
+ * nothing will be said about it. */
 gboolean reader_is_silent (Reader * self);
 
 G_END_DECLS

@@ -8,8 +8,8 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 
-/* A task that has not been heard of for so long, in s, is no more. Its machine's
- * clock may differ from this one's. */
+/* A task that has not been heard of for so long, in s, is no more. Its
+ * machine's clock may differ from this one's. */
 #define MAX_SILENCE (12 * RECORD_PERIOD)
 
 /* --- Writing ------------------------------------------------------------- */
@@ -141,7 +141,8 @@ record_check (const Record * self, const Plan * plan, GError ** error)
 
   if (g_strcmp0 (self->plan, plan->id) != 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-        "it was made by another plan, of another source or with other settings");
+        "it was made by another plan, of another source or with other "
+        "settings");
     return FALSE;
   }
   if (!self->file || !self->caps) {

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* What the file's name ends in. */
-#define RECORD_RESULT ".json"   /* done or failed; only a task that ends writes */
+#define RECORD_RESULT ".json"   /* done or failed */
 #define RECORD_RUNNING ".running"       /* renewed every RECORD_PERIOD s */
 
 #define RECORD_PERIOD 5
@@ -41,8 +41,8 @@ void record_remove (const Plan * plan, guint index, const char *suffix);
 /* Whether a task works on the part, as far as one can see. */
 gboolean record_is_running (const Plan * plan, guint index);
 
-/* FALSE and `error`, a sentence without the part's name, unless the part was made
- * by this plan and is what was written then. */
+/* FALSE and `error`, a sentence without the part's name, unless the part was
+ * made by this plan and is what was written then. */
 gboolean record_check (const Record * self, const Plan * plan,
     GError ** error);
 

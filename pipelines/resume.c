@@ -154,7 +154,8 @@ resume_open (Resume * self, const TranscodeParams * params, const char *out,
   if (g_file_test (self->state, G_FILE_TEST_EXISTS))
     return load (self, wanted, error);
   if (g_mkdir (self->folder, 0777) < 0 && errno != EEXIST)
-    return paths_set_errno_error (error, "cannot make the folder", self->folder);
+    return paths_set_errno_error (error, "cannot make the folder",
+        self->folder);
   g_key_file_unref (self->keys);
   self->keys = g_key_file_ref (wanted);
   return begin_part (self, error);

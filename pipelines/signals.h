@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* From the default main context, cancels at every SIGINT, SIGTERM and SIGHUP. */
+/* In the default main context, cancels at every SIGINT, SIGTERM and SIGHUP. */
 void signals_watch (GCancellable * cancellable);
 
 /* The last one that came, 0: none has. */

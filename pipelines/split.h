@@ -17,9 +17,9 @@ typedef struct
   GCancellable *cancellable;
 } SplitOptions;
 
-/* Reads the film `in` to its end and writes a plan for `out`, or finds that there
- * is one. NULL and `error` where that cannot be, or the one that is there is for
- * another source or other settings. */
+/* Reads the film `in` to its end and writes a plan for `out`, or finds that
+ * there is one. NULL and `error` where that cannot be, or the one that is there
+ * is for another source or other settings. */
 Plan *split_film (const char *in, const char *out,
     const SplitOptions * options, GError ** error);
 

@@ -32,11 +32,11 @@ typedef struct
   GstClockTime start, stop;     /* of IN; NONE: to the end */
   char **properties;            /* of dloral, NAME=VALUE each; NULL: none */
   GstClockTime done;            /* STAGE_PART: what there is already; NONE */
-  GstClockTime lead;            /* STAGE_PART: restored from here on, so that the
-                                 * model knows what came before; up to `done`
-                                 * not kept */
-  const WindowJump *jump;       /* STAGE_PART: where reading begins; NULL: at the
-                                 * beginning */
+  GstClockTime lead;            /* STAGE_PART: restored from here on, so that
+                                 * the model knows what came before; up to
+                                 * `done` not kept */
+  const WindowJump *jump;       /* STAGE_PART: where reading begins; NULL: at
+                                 * the beginning */
   GPtrArray *parts;             /* STAGE_JOIN: of Part */
   Index *index;                 /* STAGE_INDEX: is filled */
 } TranscodeParams;

@@ -1,8 +1,8 @@
 /* The part of a file that is worked on, see window.h.
  *
- * Unless there is a jump, what comes before the part is read and decoded all the
- * same: no demuxer's seek is exact in every container. One that goes too far is
- * told.
+ * Unless there is a jump, what comes before the part is read and decoded all
+ * the same: no demuxer's seek is exact in every container. One that goes too far
+ * is told.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""pipelines/archive: a film restored in parts is the film restored in one piece,
-whoever does the parts and whatever becomes of them.
+"""pipelines/archive: a film restored in parts is the film restored in one
+piece, whoever does the parts and whatever becomes of them.
 
     test_archive.py PROGRAM REPOSITORY TRACER [TEST...]
 
@@ -54,7 +54,8 @@ class Archive(unittest.TestCase):
         return self.make(
             name, "-f", "lavfi", "-i",
             f"testsrc2=size=64x48:rate=25:duration={seconds},"
-            "negate=enable='if(gt(t,2),mod(n,2),lt(mod(t,1.12),0.56))'", "-f", "lavfi", "-i",
+            "negate=enable='if(gt(t,2),mod(n,2),lt(mod(t,1.12),0.56))'",
+            "-f", "lavfi", "-i",
             f"sine=duration={seconds}", *(args or [
                 "-c:v", "libx264", "-x264-params",
                 "keyint=20:open-gop=1:bframes=3:scenecut=0", "-c:a",
@@ -373,7 +374,8 @@ class Failures(Archive):
                                 "libvpx-vp9", "-auto-alt-ref", 0)
         self.damage(source, 1.0, 1.99, 30)
         self.split(source)
-        said = f'"{source}" is corrupt there: none of its 25 frames can be decoded'
+        said = (f'"{source}" is corrupt there: none of its 25 frames can be '
+                "decoded")
         self.assertEqual(self.run_parts(), {1: (3, f"archive: {said}\n")})
         state = self.status()
         self.assertEqual(state["parts"], {"waiting": 0, "running": 0,
