@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "folder.h"
+#include "paths.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -109,7 +110,7 @@ restore_one (const char *in_folder, const char *name, const char *out_folder,
     GHashTable * taken, const JobOptions * options, GError ** error)
 {
   g_autofree char *in = g_build_filename (in_folder, name, NULL);
-  g_autofree char *result = job_dup_default_out (name, "");
+  g_autofree char *result = paths_dup_default_out (name, "");
   g_autofree char *out = g_build_filename (out_folder, result, NULL);
   const char *other = g_hash_table_lookup (taken, result);
 

@@ -17,9 +17,6 @@ typedef struct
   GCancellable *cancellable;
 } JobOptions;
 
-/* IN's name with `mark` after its stem, .mp4 or .mkv as IN is. */
-char *job_dup_default_out (const char *in, const char *mark);
-
 /* `out` NULL: beside `in`. Says on standard output what came of it. */
 gboolean job_run (const char *in, const char *out, const JobOptions * options,
     GError ** error);

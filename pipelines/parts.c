@@ -6,6 +6,16 @@
 
 #include <gio/gio.h>
 
+void
+part_free (gpointer part)
+{
+  Part *self = part;
+
+  g_free (self->path);
+  g_free (self->caps);
+  g_free (self);
+}
+
 /* --- Looking through ----------------------------------------------------- */
 
 typedef struct
@@ -14,29 +24,38 @@ typedef struct
   gboolean is_key;
 } Frame;
 
+typedef struct
+{
+  GArray *frames;               /* in the order in which they were encoded */
+  char *caps;                   /* of the first; NULL: there is none */
+} Content;
+
 static void
 on_handoff (GstElement * sink, GstBuffer * buffer, GstPad * pad,
-    GArray * frames)
+    Content * content)
 {
   GstEvent *event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
   Frame frame = { 0, !GST_BUFFER_FLAG_IS_SET (buffer,
         GST_BUFFER_FLAG_DELTA_UNIT) };
   const GstSegment *segment;
+  g_autoptr (GstCaps) caps = NULL;
 
   if (!event)
     return;
+  if (content->frames->len == 0 && (caps = gst_pad_get_current_caps (pad)))
+    content->caps = gst_caps_to_string (caps);
   gst_event_parse_segment (event, &segment);
   frame.time = gst_segment_to_running_time (segment, GST_FORMAT_TIME,
       GST_BUFFER_PTS (buffer));
   gst_event_unref (event);
-  g_array_append_val (frames, frame);
+  g_array_append_val (content->frames, frame);
 }
 
-/* What can be read of a file, in the order in which it was encoded. */
-static GArray *
-read_frames (const char *path)
+/* What can be read of a file. */
+static Content
+read_content (const char *path)
 {
-  GArray *frames = g_array_new (FALSE, FALSE, sizeof (Frame));
+  Content content = { g_array_new (FALSE, FALSE, sizeof (Frame)), NULL };
   GstElement *pipeline = gst_parse_launch ("filesrc name=in ! gdpdepay"
       " ! fakesink name=out sync=false signal-handoffs=true", NULL);
   GstElement *in = gst_bin_get_by_name (GST_BIN (pipeline), "in");
@@ -44,7 +63,7 @@ read_frames (const char *path)
   GstBus *bus = gst_element_get_bus (pipeline);
 
   g_object_set (in, "location", path, NULL);
-  g_signal_connect (out, "handoff", G_CALLBACK (on_handoff), frames);
+  g_signal_connect (out, "handoff", G_CALLBACK (on_handoff), &content);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   gst_clear_message (&(GstMessage *) { gst_bus_timed_pop_filtered (bus,
           GST_CLOCK_TIME_NONE, GST_MESSAGE_EOS | GST_MESSAGE_ERROR) });
@@ -53,7 +72,7 @@ read_frames (const char *path)
   gst_object_unref (in);
   gst_object_unref (out);
   gst_object_unref (pipeline);
-  return frames;
+  return content;
 }
 
 /* The latest time among the first n. */
@@ -70,7 +89,8 @@ latest (const GArray * frames, guint n)
 void
 part_scan (Part * part, gboolean is_whole, GstClockTime * end)
 {
-  g_autoptr (GArray) frames = read_frames (part->path);
+  Content content = read_content (part->path);
+  g_autoptr (GArray) frames = content.frames;
   const Frame *frame = (const Frame *) frames->data;
   guint n = frames->len;
 
@@ -80,6 +100,8 @@ part_scan (Part * part, gboolean is_whole, GstClockTime * end)
       n--;
     n = n > 0 ? n - 1 : 0;
   }
+  g_free (part->caps);
+  part->caps = content.caps;
   part->n_kept = n;
   if (n > 0)
     *end = GST_CLOCK_TIME_IS_VALID (*end)

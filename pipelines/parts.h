@@ -14,7 +14,11 @@ typedef struct
 {
   char *path;
   guint n_kept;                 /* its first so many buffers count */
+  char *caps;                   /* of them, once it has been scanned */
 } Part;
+
+/* A GDestroyNotify. */
+void part_free (gpointer part);
 
 /* Looks through a file that a run has left. `is_whole`: all of it was written,
  * so all is kept; otherwise what comes before the last key frame, as the frames

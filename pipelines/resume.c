@@ -5,30 +5,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "resume.h"
+#include "paths.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
 
 #define GROUP "video"
-
-static void
-part_free (gpointer data)
-{
-  Part *part = data;
-
-  g_free (part->path);
-  g_free (part);
-}
-
-static gboolean
-set_error (GError ** error, const char *what, const char *path)
-{
-  int code = errno;
-
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-      "%s \"%s\": %s", what, path, g_strerror (code));
-  return FALSE;
-}
 
 /* --- What the video is made of ------------------------------------------- */
 
@@ -41,7 +23,7 @@ describe (const TranscodeParams * params, GError ** error)
   GStatBuf st;
 
   if (g_stat (params->in, &st) < 0) {
-    set_error (error, "cannot look at", params->in);
+    paths_set_errno_error (error, "cannot look at", params->in);
     return NULL;
   }
   keys = g_key_file_new ();
@@ -172,7 +154,8 @@ resume_open (Resume * self, const TranscodeParams * params, const char *out,
   if (g_file_test (self->state, G_FILE_TEST_EXISTS))
     return load (self, wanted, error);
   if (g_mkdir (self->folder, 0777) < 0 && errno != EEXIST)
-    return set_error (error, "cannot make the folder", self->folder);
+    return paths_set_errno_error (error, "cannot make the folder",
+        self->folder);
   g_key_file_unref (self->keys);
   self->keys = g_key_file_ref (wanted);
   return begin_part (self, error);

@@ -107,11 +107,24 @@ on_caps (Plain * self, GstPadProbeInfo * info)
   gst_event_unref (event);
 }
 
+/* What comes is not what goes on, so it is not for downstream to say whether it
+ * is accepted. */
+static GstPadProbeReturn
+on_query (GstQuery * query)
+{
+  if (GST_QUERY_TYPE (query) != GST_QUERY_ACCEPT_CAPS)
+    return GST_PAD_PROBE_OK;
+  gst_query_set_accept_caps_result (query, TRUE);
+  return GST_PAD_PROBE_HANDLED;
+}
+
 static GstPadProbeReturn
 on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
   Plain *self = user_data;
 
+  if (info->type & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM)
+    return on_query (GST_PAD_PROBE_INFO_QUERY (info));
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
     if (self->is_markup)
       on_buffer (self, info);
@@ -128,7 +141,7 @@ subtitles_make_plain (GstPad * pad, gboolean keep_tags)
   Plain *self = g_new0 (Plain, 1);
 
   self->keep_tags = keep_tags;
-  gst_pad_add_probe (pad,
-      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_data,
-      self, g_free);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER
+      | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM
+      | GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, on_data, self, g_free);
 }

@@ -58,7 +58,7 @@ void
 tracks_say_notes (Tracks * self)
 {
   for (guint i = 0; i < self->notes->len; i++)
-    fprintf (stderr, "upscale: %s\n",
+    fprintf (stderr, "%s: %s\n", g_get_prgname (),
         (const char *) g_ptr_array_index (self->notes, i));
   g_ptr_array_set_size (self->notes, 0);
 }

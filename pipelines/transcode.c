@@ -4,9 +4,9 @@
  */
 #include "transcode.h"
 #include "join.h"
+#include "reader.h"
 
 #include <gio/gio.h>
-#include <gst/pbutils/pbutils.h>
 #include <string.h>
 
 static const char *const muxers[] = {
@@ -15,30 +15,21 @@ static const char *const muxers[] = {
   [CONTAINER_WEBM] = "webmmux",
 };
 
-#define TICK_MS 100
-
-/* A reader that has stopped has its stream shown within this, or never. */
-#define MAX_SILENT_TICKS (5000 / TICK_MS)
-
 struct _Transcode
 {
   const TranscodeParams *params;
   GMainLoop *loop;
   GstElement *pipeline, *mux;
+  Reader reader;
   Video video;
   Join join;
   Window window;
   Tracks tracks;
   Progress progress;
-  gboolean has_video;
+  GstPad *video_pad;            /* the reader's */
   gboolean interrupted;         /* the streams are made to end */
   gboolean at_end;              /* all of the result is written */
-  char *missing;                /* description of a plugin that is not there */
   GError *error;                /* the first one */
-  guint n_silent_ticks;
-
-  GMutex lock;
-  GPtrArray *readers;           /* under `lock`: decodebin's elements' sinks */
 };
 
 /* --- Errors -------------------------------------------------------------- */
@@ -74,57 +65,22 @@ fail_to_write (Transcode * self, const GError * error, const char *debug)
         cause ? cause + 2 : error->message);
 }
 
-/* Names the file; GStreamer's own sentences mostly do not. */
 static void
 fail_from_message (Transcode * self, GstMessage * message)
 {
-  const char *in = self->params->in;
   g_autoptr (GError) error = NULL;
   g_autofree char *debug = NULL;
 
-  gst_message_parse_error (message, &error, &debug);
-  g_strdelimit (error->message, "\n", ' ');
-  if (strcmp (GST_OBJECT_NAME (GST_MESSAGE_SRC (message)), "out") == 0)
+  if (strcmp (GST_OBJECT_NAME (GST_MESSAGE_SRC (message)), "out") == 0) {
+    gst_message_parse_error (message, &error, &debug);
     fail_to_write (self, error, debug);
-  else if (self->missing && !self->has_video)
-    fail (self, G_IO_ERROR_FAILED,
-        "\"%s\" cannot be decoded: there is no plugin for %s", in,
-        self->missing);
-  else if (error->domain == GST_STREAM_ERROR && !self->has_video)
-    fail (self, G_IO_ERROR_FAILED, "there is no video to be read in \"%s\": "
-        "%s", in, error->message);
-  else
-    fail (self, G_IO_ERROR_FAILED, "\"%s\": %s", in, error->message);
+    return;
+  }
+  error = reader_parse_error (&self->reader, message);
+  fail (self, error->code, "%s", error->message);
 }
 
 /* --- Timestamps ---------------------------------------------------------- */
-
-/* matroskademux lets time begin at the first block it meets and moves the
- * beginning when another stream has an earlier one, so that the first frames
- * shift. Timestamps in Matroska count from 0: say so. */
-static GstPadProbeReturn
-count_from_zero (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
-{
-  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
-  GstSegment segment;
-  GstEvent *plain;
-
-  if (GST_EVENT_TYPE (event) != GST_EVENT_SEGMENT)
-    return GST_PAD_PROBE_OK;
-  gst_segment_init (&segment, GST_FORMAT_TIME);
-  plain = gst_event_new_segment (&segment);
-  gst_event_set_seqnum (plain, gst_event_get_seqnum (event));
-  gst_event_unref (event);
-  GST_PAD_PROBE_INFO_DATA (info) = plain;
-  return GST_PAD_PROBE_OK;
-}
-
-static void
-on_demuxer_pad (GstElement * demuxer, GstPad * pad, gpointer user_data)
-{
-  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, count_from_zero,
-      NULL, NULL);
-}
 
 /* mp4mux would round timestamps to a clock fit for a constant frame rate: take
  * a multiple of that rate, and at least 90 kHz for when it is not constant. */
@@ -148,27 +104,15 @@ set_timescale (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 
 /* --- Pipeline ------------------------------------------------------------ */
 
-static void
-on_element_added (GstBin * decode, GstElement * element, Transcode * self)
-{
-  GstElementFactory *factory = gst_element_get_factory (element);
-  GstPad *sink = gst_element_get_static_pad (element, "sink");
-
-  if (sink) {
-    g_mutex_lock (&self->lock);
-    g_ptr_array_add (self->readers, sink);
-    g_mutex_unlock (&self->lock);
-  }
-  if (factory && strcmp (GST_OBJECT_NAME (factory), "matroskademux") == 0)
-    g_signal_connect (element, "pad-added", G_CALLBACK (on_demuxer_pad), NULL);
-}
-
 static gboolean
 link_video (Transcode * self, GstPad * pad)
 {
   GstPad *sink;
   gboolean ok;
 
+  self->video_pad = gst_object_ref (pad);
+  if (self->params->stage == STAGE_INDEX)
+    return index_link (self->params->index, GST_BIN (self->pipeline), pad);
   window_watch (&self->window, pad, WINDOW_VIDEO);
   if (self->params->stage != STAGE_PART)
     tracks_watch_file (&self->tracks, pad);
@@ -180,6 +124,13 @@ link_video (Transcode * self, GstPad * pad)
   return ok;
 }
 
+static gboolean
+has_tracks (const Transcode * self)
+{
+  return self->params->stage == STAGE_ALL
+      || self->params->stage == STAGE_JOIN;
+}
+
 static void
 on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
 {
@@ -188,9 +139,9 @@ on_pad_added (GstElement * decode, GstPad * pad, Transcode * self)
   gboolean is_video = g_str_has_prefix (name, "video/")
       || g_str_has_prefix (name, "image/");
 
-  if (is_video && !self->has_video)
-    self->has_video = link_video (self, pad);
-  else if (self->params->stage == STAGE_PART)
+  if (is_video && !self->reader.has_video)
+    self->reader.has_video = link_video (self, pad);
+  else if (!has_tracks (self))
     return;
   else if (is_video)
     tracks_take_note (&self->tracks, g_strdup ("a further video stream was "
@@ -206,27 +157,35 @@ on_autoplug_continue (GstElement * decode, GstPad * pad, GstCaps * caps,
 {
   const GstStructure *s = gst_caps_get_structure (caps, 0);
 
-  switch (self->params->stage) {
-    case STAGE_PART:
-      return !g_str_has_prefix (gst_structure_get_name (s), "audio/");
-    case STAGE_JOIN:
-      /* What a parser has cut is a stream, not a container. */
-      if (gst_structure_has_field (s, "parsed")
-          && g_str_has_prefix (gst_structure_get_name (s), "video/"))
-        return FALSE;
-      break;
-    default:
-      break;
-  }
+  gboolean is_video = g_str_has_prefix (gst_structure_get_name (s), "video/");
+
+  if (is_video && self->params->stage == STAGE_INDEX)
+    return !reader_gives_frames (&self->reader, pad, caps);
+  /* What a parser has cut is a stream, not a container. */
+  if (is_video && self->params->stage == STAGE_JOIN
+      && gst_structure_has_field (s, "parsed"))
+    return FALSE;
+  if (!has_tracks (self))
+    return !g_str_has_prefix (gst_structure_get_name (s), "audio/");
   return !tracks_is_ready (&self->tracks, caps);
+}
+
+static gboolean
+jump (gpointer user_data)
+{
+  Transcode *self = user_data;
+
+  if (!window_jump (&self->window, self->video_pad))
+    fail (self, G_IO_ERROR_NOT_SUPPORTED, "\"%s\" cannot be read but from its "
+        "beginning", self->params->in);
+  return G_SOURCE_REMOVE;
 }
 
 static void
 on_no_more_pads (GstElement * decode, Transcode * self)
 {
-  if (!self->has_video)
-    GST_ELEMENT_ERROR (self->pipeline, STREAM, WRONG_TYPE,
-        ("it has no video stream"), (NULL));
+  if (self->params->jump && self->reader.has_video)
+    g_idle_add (jump, self);
 }
 
 static gboolean
@@ -249,44 +208,12 @@ on_message (GstBus * bus, GstMessage * message, gpointer user_data)
         progress_note (&self->progress, text);
       break;
     case GST_MESSAGE_ELEMENT:
-      if (!self->missing && gst_is_missing_plugin_message (message))
-        self->missing = gst_missing_plugin_message_get_description (message);
+      reader_take_note (&self->reader, message);
       break;
     default:
       break;
   }
   return G_SOURCE_CONTINUE;
-}
-
-/* Whether an element that reads the file by itself has come to its end. */
-static gboolean
-has_stopped_reading (Transcode * self)
-{
-  gboolean stopped = FALSE;
-  GstPad *pad;
-
-  g_mutex_lock (&self->lock);
-  for (guint i = 0; i < self->readers->len; i++) {
-    pad = g_ptr_array_index (self->readers, i);
-    GST_OBJECT_LOCK (pad);
-    stopped |= GST_PAD_TASK (pad)
-        && gst_task_get_state (GST_PAD_TASK (pad)) == GST_TASK_PAUSED;
-    GST_OBJECT_UNLOCK (pad);
-  }
-  g_mutex_unlock (&self->lock);
-  return stopped;
-}
-
-/* decodebin keeps to itself what an element says while it is being started; a
- * demuxer that is quick to fail then fails in silence. */
-static void
-break_silence (Transcode * self)
-{
-  if (self->has_video || !has_stopped_reading (self))
-    self->n_silent_ticks = 0;
-  else if (++self->n_silent_ticks > MAX_SILENT_TICKS)
-    fail (self, G_IO_ERROR_FAILED, "there is no video to be read in \"%s\": "
-        "it ends where one should begin", self->params->in);
 }
 
 static gboolean
@@ -304,7 +231,9 @@ on_tick (gpointer user_data)
 
   if (n > 0 && self->params->stage != STAGE_JOIN)
     progress_show (&self->progress, n, position, duration);
-  break_silence (self);
+  if (reader_is_silent (&self->reader))
+    fail (self, G_IO_ERROR_INVALID_DATA, "there is no video to be read in "
+        "\"%s\": it ends where one should begin", self->params->in);
   return G_SOURCE_CONTINUE;
 }
 
@@ -345,8 +274,16 @@ add_mux (Transcode * self, GError ** error)
 static GstPadProbeReturn
 keep_needed (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
-  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (info);
+  const char *id;
+
+  switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_STREAM_START:
+      /* tsdemux adds an object, which could not be read back. */
+      gst_event_parse_stream_start (event, &id);
+      GST_PAD_PROBE_INFO_DATA (info) = gst_event_new_stream_start (id);
+      gst_event_unref (event);
+      return GST_PAD_PROBE_OK;
     case GST_EVENT_CAPS:
     case GST_EVENT_SEGMENT:
     case GST_EVENT_EOS:
@@ -401,27 +338,33 @@ add_video (Transcode * self, GError ** error)
   return TRUE;
 }
 
+/* Where the result comes from and goes to. */
 static gboolean
-build (Transcode * self, GError ** error)
+add_result (Transcode * self, GError ** error)
 {
-  GstElement *in, *decode, *out;
+  GstElement *out;
 
-  self->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
-  if (!(in = add_element (self, "filesrc", "in", error))
-      || !(decode = add_element (self, "decodebin", "decode", error))
-      || !add_mux (self, error)
+  if (!add_mux (self, error)
       || !(out = add_element (self, "filesink", "out", error))
       || !add_video (self, error))
     return FALSE;
-
-  g_object_set (in, "location", self->params->in, NULL);
   g_object_set (out, "location", self->params->out, NULL);
-  /* Frames in a decoder's own memory would not reach the next element. */
-  g_object_set (decode, "force-sw-decoders", TRUE, NULL);
-  gst_element_link (in, decode);
   gst_element_link (self->mux, out);
-  g_signal_connect (decode, "element-added", G_CALLBACK (on_element_added),
-      self);
+  return TRUE;
+}
+
+static gboolean
+build (Transcode * self, GError ** error)
+{
+  GstElement *decode;
+
+  self->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
+  self->reader.in = self->params->in;
+  self->reader.pipeline = GST_BIN (self->pipeline);
+  if (!reader_build (&self->reader, error)
+      || (self->params->stage != STAGE_INDEX && !add_result (self, error)))
+    return FALSE;
+  decode = self->reader.decode;
   g_signal_connect (decode, "autoplug-continue",
       G_CALLBACK (on_autoplug_continue), self);
   g_signal_connect (decode, "pad-added", G_CALLBACK (on_pad_added), self);
@@ -436,17 +379,17 @@ transcode_new (const TranscodeParams * params, GError ** error)
 
   self->params = params;
   self->loop = g_main_loop_new (NULL, FALSE);
-  g_mutex_init (&self->lock);
-  self->readers = g_ptr_array_new_with_free_func (gst_object_unref);
+  reader_init (&self->reader);
   progress_init (&self->progress);
   video_init (&self->video);
   tracks_init (&self->tracks);
-  window_init (&self->window, params->start, params->stop,
-      GST_CLOCK_TIME_IS_VALID (params->done) ? params->done : 0);
+  window_init (&self->window, params->start, params->stop, params->lead,
+      params->jump);
   self->video.encoder = params->encoder;
   self->video.window = &self->window;
   self->video.tracks = &self->tracks;
   self->video.done = params->done;
+  self->video.properties = params->properties;
   if (!build (self, error))
     g_clear_pointer (&self, transcode_free);
   return self;
@@ -456,14 +399,13 @@ void
 transcode_free (Transcode * self)
 {
   gst_object_unref (self->pipeline);
-  g_ptr_array_unref (self->readers);
+  gst_clear_object (&self->video_pad);
+  reader_clear (&self->reader);
   video_clear (&self->video);
   tracks_clear (&self->tracks);
   window_clear (&self->window);
-  g_mutex_clear (&self->lock);
   g_main_loop_unref (self->loop);
   g_clear_error (&self->error);
-  g_free (self->missing);
   g_free (self);
 }
 
@@ -474,12 +416,8 @@ transcode_free (Transcode * self)
 static void
 on_cancelled (GCancellable * cancellable, Transcode * self)
 {
-  guint n;
-
-  g_mutex_lock (&self->video.lock);
-  n = self->video.n_frames;
-  g_mutex_unlock (&self->video.lock);
-  if (self->interrupted || n == 0 || self->params->stage == STAGE_JOIN) {
+  if (self->interrupted || transcode_count_frames (self) == 0
+      || self->params->stage == STAGE_JOIN) {
     fail (self, G_IO_ERROR_CANCELLED, "interrupted");
     return;
   }
@@ -492,7 +430,7 @@ run_loop (Transcode * self, GCancellable * cancellable)
 {
   GstBus *bus = gst_element_get_bus (self->pipeline);
   guint watch = gst_bus_add_watch (bus, on_message, self);
-  guint tick = g_timeout_add (TICK_MS, on_tick, self);
+  guint tick = g_timeout_add (READER_TICK_MS, on_tick, self);
   gulong cancelled = g_signal_connect (cancellable, "cancelled",
       G_CALLBACK (on_cancelled), self);
 
@@ -504,6 +442,7 @@ run_loop (Transcode * self, GCancellable * cancellable)
   g_source_remove (tick);
   g_source_remove (watch);
   gst_object_unref (bus);
+  while (g_idle_remove_by_data (self));
 }
 
 static void
@@ -511,13 +450,17 @@ check_result (Transcode * self)
 {
   const TranscodeParams *params = self->params;
 
-  if (self->video.n_frames == 0 && !GST_CLOCK_TIME_IS_VALID (params->done))
-    fail (self, G_IO_ERROR_FAILED, params->start > 0
+  if (self->window.overshot)
+    fail (self, G_IO_ERROR_NOT_SUPPORTED, "\"%s\" cannot be read from %.2f s "
+        "on", params->in, params->lead / (double) GST_SECOND);
+  if (params->stage != STAGE_INDEX && self->video.n_frames == 0
+      && !GST_CLOCK_TIME_IS_VALID (params->done))
+    fail (self, G_IO_ERROR_INVALID_DATA, params->start > 0
         ? "\"%s\" has no frame in the part that was asked for"
         : "no frame of \"%s\" could be decoded", params->in);
-  if (self->missing)
+  if (self->reader.missing)
     tracks_take_note (&self->tracks, g_strdup_printf ("a stream was left out: "
-            "there is no plugin for %s", self->missing));
+            "there is no plugin for %s", self->reader.missing));
   if (!self->error)
     tracks_say_notes (&self->tracks);
   if (self->interrupted)
@@ -541,6 +484,17 @@ transcode_run (Transcode * self, GCancellable * cancellable,
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&self->error));
   return FALSE;
+}
+
+guint
+transcode_count_frames (Transcode * self)
+{
+  guint n;
+
+  g_mutex_lock (&self->video.lock);
+  n = self->video.n_frames;
+  g_mutex_unlock (&self->video.lock);
+  return n;
 }
 
 Picture *

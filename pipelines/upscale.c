@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "folder.h"
+#include "signals.h"
 
-#include <glib-unix.h>
 #include <gst/pbutils/pbutils.h>
 #include <signal.h>
 #include <stdio.h>
@@ -107,43 +107,12 @@ arguments_clear (Arguments * arguments)
 
 /* --- Running ------------------------------------------------------------- */
 
-static int caught_signal;
-
-static gboolean
-on_signal (GCancellable * cancellable, int number)
-{
-  caught_signal = number;
-  g_cancellable_reset (cancellable);    /* a second time is told again */
-  g_cancellable_cancel (cancellable);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_int (gpointer cancellable)
-{
-  return on_signal (cancellable, SIGINT);
-}
-
-static gboolean
-on_term (gpointer cancellable)
-{
-  return on_signal (cancellable, SIGTERM);
-}
-
-static gboolean
-on_hup (gpointer cancellable)
-{
-  return on_signal (cancellable, SIGHUP);
-}
-
 static gboolean
 upscale (const Arguments * arguments, GError ** error)
 {
   const char *in = arguments->paths[0], *out = arguments->paths[1];
 
-  g_unix_signal_add (SIGINT, on_int, arguments->job.cancellable);
-  g_unix_signal_add (SIGTERM, on_term, arguments->job.cancellable);
-  g_unix_signal_add (SIGHUP, on_hup, arguments->job.cancellable);
+  signals_watch (arguments->job.cancellable);
   if (g_file_test (in, G_FILE_TEST_IS_DIR))
     return folder_run (in, out, &arguments->job, error);
   return job_run (in, out, &arguments->job, error);
@@ -159,13 +128,14 @@ main (int argc, char **argv)
   /* A write past a limit is to fail, not to kill. */
   signal (SIGXFSZ, SIG_IGN);
   signal (SIGPIPE, SIG_IGN);
+  g_set_prgname ("upscale");
   gst_init (NULL, NULL);
   gst_pb_utils_init ();
 
   if (!parse (&arguments, argc, argv, &error))
     status = 2;
   else if (!upscale (&arguments, &error))
-    status = caught_signal ? 128 + caught_signal : 1;
+    status = signals_get () ? 128 + signals_get () : 1;
   if (error)
     fprintf (stderr, "upscale: %s\n", error->message);
   arguments_clear (&arguments);

@@ -179,6 +179,19 @@ video_init (Video * self)
   picture_init (&self->picture);
 }
 
+static void
+set_properties (Video * self)
+{
+  GstElement *restore = gst_bin_get_by_name (GST_BIN (self->bin), "restore");
+
+  for (char **p = self->properties; p && *p; p++) {
+    g_auto (GStrv) pair = g_strsplit (*p, "=", 2);
+
+    gst_util_set_object_arg (G_OBJECT (restore), pair[0], pair[1]);
+  }
+  gst_object_unref (restore);
+}
+
 gboolean
 video_build (Video * self, GError ** error)
 {
@@ -192,6 +205,7 @@ video_build (Video * self, GError ** error)
       GST_PARSE_FLAG_FATAL_ERRORS, error);
   if (!self->bin)
     return FALSE;
+  set_properties (self);
   watch_pad (self, "restore", "sink", GST_PAD_PROBE_TYPE_BUFFER,
       before_restore);
   watch_pad (self, "restore", "src", both, after_restore);

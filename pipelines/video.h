@@ -15,6 +15,7 @@ typedef struct
   const Encoder *encoder;
   const Window *window;
   Tracks *tracks;               /* takes what is to be said */
+  char **properties;            /* of dloral, NAME=VALUE each; NULL: none */
   GstClockTime done;            /* frames up to here are not wanted again; NONE */
   GstElement *bin;              /* has a pad "sink" and a pad "src" */
   Picture picture;

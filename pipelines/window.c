@@ -1,7 +1,8 @@
 /* The part of a file that is worked on, see window.h.
  *
- * What comes before the part is read and decoded all the same: no demuxer's
- * seek is exact in every container.
+ * Unless there is a jump, what comes before the part is read and decoded all
+ * the same: no demuxer's seek is exact in every container. One that goes too far
+ * is told.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,6 +16,7 @@ typedef struct
   WindowKind kind;
   GstSegment segment;           /* the one that came */
   gboolean ended;               /* under the window's lock */
+  guint64 n_seen;               /* since the jump */
 } Watch;
 
 /* --- The end ------------------------------------------------------------- */
@@ -66,16 +68,49 @@ has_ended (Watch * self)
   return ended;
 }
 
+/* The first frame after a jump has to be one that is not wanted yet, or the
+ * first that is. */
+static gboolean
+has_overshot (Watch * self, GstClockTime time)
+{
+  Window *window = self->window;
+
+  if (!window->jump || self->kind != WINDOW_VIDEO || self->n_seen++ > 0
+      || time <= window->start + window->skip)
+    return FALSE;
+  g_atomic_int_set (&window->overshot, 1);
+  return TRUE;
+}
+
 static gboolean
 is_too_late (const Window * window, GstClockTime time)
 {
   return time >= window->stop || g_atomic_int_get (&window->closed);
 }
 
-/* Tells upstream that no more is wanted. */
 static GstPadProbeReturn
-refuse (GstPadProbeInfo * info)
+hold (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 {
+  return GST_PAD_PROBE_OK;
+}
+
+/* Whatever comes has to wait. */
+static gulong
+block (GstPad * pad)
+{
+  return gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold,
+      NULL, NULL);
+}
+
+/* Tells upstream that no more is wanted. av1dec takes that for a failure, so
+ * decoders have to wait until all is over. */
+static GstPadProbeReturn
+refuse (Watch * self, GstPadProbeInfo * info)
+{
+  if (self->kind == WINDOW_VIDEO) {
+    block (self->pad);
+    return GST_PAD_PROBE_DROP;
+  }
   gst_buffer_unref (GST_PAD_PROBE_INFO_BUFFER (info));
   GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_EOS;
   return GST_PAD_PROBE_HANDLED;
@@ -116,9 +151,9 @@ on_buffer (Watch * self, GstPadProbeInfo * info)
       GST_BUFFER_PTS (buffer));
   if (!GST_CLOCK_TIME_IS_VALID (time))
     return GST_PAD_PROBE_DROP;
-  if (is_too_late (window, time)) {
+  if (is_too_late (window, time) || has_overshot (self, time)) {
     end (self);
-    return refuse (info);
+    return refuse (self, info);
   }
   if (self->kind == WINDOW_VIDEO && time < window->start + window->skip)
     return GST_PAD_PROBE_DROP;
@@ -156,6 +191,15 @@ on_gap (Watch * self, GstPadProbeInfo * info)
   return GST_PAD_PROBE_OK;
 }
 
+/* After a jump running time would count from there. */
+static void
+undo_jump (GstSegment * segment, GstClockTimeDiff offset)
+{
+  gst_segment_init (segment, GST_FORMAT_TIME);
+  segment->start = MAX (-offset, 0);
+  segment->base = MAX (offset, 0);
+}
+
 static void
 on_segment (Watch * self, GstPadProbeInfo * info)
 {
@@ -166,6 +210,8 @@ on_segment (Watch * self, GstPadProbeInfo * info)
   gst_event_copy_segment (event, &self->segment);
   if (self->segment.format != GST_FORMAT_TIME)
     return;
+  if (self->window->jump)
+    undo_jump (&self->segment, self->window->jump->offset);
   gst_segment_init (&segment, GST_FORMAT_TIME);
   plain = gst_event_new_segment (&segment);
   gst_event_set_seqnum (plain, gst_event_get_seqnum (event));
@@ -194,7 +240,7 @@ on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   Watch *self = user_data;
 
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-    return has_ended (self) ? refuse (info) : on_buffer (self, info);
+    return has_ended (self) ? refuse (self, info) : on_buffer (self, info);
   if (has_ended (self))
     return GST_PAD_PROBE_DROP;
   switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
@@ -215,9 +261,9 @@ on_data (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
 
 void
 window_init (Window * self, GstClockTime start, GstClockTime stop,
-    GstClockTime skip)
+    GstClockTime skip, const WindowJump * jump)
 {
-  *self = (Window) {.start = start, .stop = stop, .skip = skip };
+  *self = (Window) {.start = start, .stop = stop, .skip = skip,.jump = jump };
   g_mutex_init (&self->lock);
   self->subtitles = g_ptr_array_new ();
 }
@@ -246,6 +292,30 @@ window_watch (Window * self, GstPad * pad, WindowKind kind)
   gst_pad_add_probe (pad,
       GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_data,
       watch, g_free);
+  if (kind == WINDOW_VIDEO && self->jump)
+    self->block = block (pad);
+}
+
+/* What comes next is to know nothing of it. */
+static GstPadProbeReturn
+drop (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  return GST_PAD_PROBE_DROP;
+}
+
+gboolean
+window_jump (Window * self, GstPad * pad)
+{
+  gulong flush = gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_FLUSH, drop,
+      NULL, NULL);
+  gboolean ok = gst_pad_send_event (pad, gst_event_new_seek (1,
+          GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT
+          | GST_SEEK_FLAG_SNAP_BEFORE, GST_SEEK_TYPE_SET, self->jump->key,
+          GST_SEEK_TYPE_NONE, 0));
+
+  gst_pad_remove_probe (pad, flush);
+  gst_pad_remove_probe (pad, self->block);
+  return ok;
 }
 
 void

@@ -60,7 +60,8 @@ class ProgramTest(unittest.TestCase):
     def end(run):
         if run.poll() is None:
             run.kill()
-        run.communicate()
+        if not run.stderr.closed:
+            run.communicate()
 
     def stop(self, run, number=signal.SIGINT):
         """Ctrl-C ends it well."""

@@ -454,6 +454,18 @@ title=Two
                   for path, t in ((whole, .5), (out, .1))]
         self.assertLess(media.mean_difference(*frames), 3)
 
+    def test_part_of_av1(self):
+        """Whose decoder may fail when no more is wanted of it."""
+        source = self.make("av1.mkv", "-f", "lavfi", "-i",
+                           "testsrc2=size=48x32:rate=25:duration=6", "-c:v",
+                           "libaom-av1", "-cpu-used", 8)
+        out = self.results / "part.mkv"
+        for _ in range(4):
+            done = self.run_program("--duration", "0.4", source, out)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(media.packet_times(out),
+                             [t for t in media.packet_times(source) if t < .4])
+
     def restore_whole(self, source):
         done = self.run_program(source, self.dir / "whole.mkv")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -593,6 +605,25 @@ class Resume(Upscale):
         self.assertEqual(packets[:2], packets[2:])
         self.assertEqual(self.names(), ["a-before-after.png", "a.mkv",
                                         "a.mp4"])
+
+    def test_transport_stream(self):
+        """Whose streams say more of themselves than a part can hold."""
+        source = self.make("s.ts", *PATTERN)
+        done = self.run_program("--resume", source, self.out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(media.packet_times(self.out)), 25)
+
+    def test_subtitles(self):
+        """The file's own video is there before it knows what they are."""
+        (self.dir / "s.srt").write_text(Streams.SUBTITLES)
+        source = self.make("s.mkv", *PATTERN, *SINE, "-i", self.dir / "s.srt",
+                           "-c:a", "libopus", "-c:s", "srt")
+        done = self.run_program("--resume", source, self.out, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(
+            [s["codec_name"] for s in
+             media.probe(self.out, "-show_streams")["streams"]],
+            ["h264", "opus", "subrip"])
 
     def test_nothing_to_keep(self):
         text = self.dir / "text.mkv"
