@@ -364,10 +364,11 @@ GST_START_TEST (test_properties)
   gst_util_set_object_arg (G_OBJECT (element), "device", "cpu");
   gst_util_set_object_arg (G_OBJECT (element), "color-fix", "wavelet");
   gst_util_set_object_arg (G_OBJECT (element), "vae", "tiny");
+  gst_util_set_object_arg (G_OBJECT (element), "auto-prompt", "scene");
   gst_util_set_object_arg (G_OBJECT (element), "overload", "drop");
   g_object_set (element, "bypass", TRUE, "skip-static", TRUE, "threads", 3, "cuda-device-id", 1, "tune", TRUE,
       "async-depth", 7, "model", "a",
-      "prompt", "a", "consistency-strength", 0.5, "detail-strength", 0.0,
+      "prompt", "a", "tagger", "a", "consistency-strength", 0.5, "detail-strength", 0.0,
       "temporal-window", 0, "tile-size", 48, "tile-overlap", 4,
       "scene-cut-threshold", 0.0, NULL);
   specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
