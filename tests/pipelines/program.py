@@ -60,7 +60,9 @@ class ProgramTest(unittest.TestCase):
     def end(run):
         if run.poll() is None:
             run.kill()
-        if not run.stderr.closed:
+        if run.stderr and run.stderr.closed:
+            run.wait()
+        else:
             run.communicate()
 
     def stop(self, run, number=signal.SIGINT):
