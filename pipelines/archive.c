@@ -370,7 +370,7 @@ main (int argc, char **argv)
   g_set_prgname ("archive");
   gst_init (NULL, NULL);
   gst_pb_utils_init ();
-  signals_watch (arguments.split.cancellable);
+  signals_watch (signals_cancel, arguments.split.cancellable);
 
   if (!parse (&arguments, argc, argv, &error)
       || !execute (&arguments, &error)) {

@@ -112,7 +112,7 @@ write_picture (Compare * self, GError ** error)
 {
   if (self->picture)
     return picture_write_sample (self->picture, self->png, error);
-  if (self->live.signal)
+  if (self->live.interrupted)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted");
   else
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,

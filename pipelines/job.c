@@ -84,12 +84,14 @@ restore_rest (Resume * resume, TranscodeParams params,
 
   params.stage = STAGE_PART;
   params.out = resume->next;
-  params.done = resume->end;
-  if (GST_CLOCK_TIME_IS_VALID (resume->end))
-    params.lead = resume->end;
-  if (GST_CLOCK_TIME_IS_VALID (resume->end))
+  params.done = resume->end.last;
+  /* Two frames: the model looks at the one before, and a cut is known by how
+   * that one differs from the one before it. */
+  if (GST_CLOCK_TIME_IS_VALID (resume->end.before))
+    params.lead = resume->end.before;
+  if (GST_CLOCK_TIME_IS_VALID (params.done))
     fprintf (stderr, "upscale: going on after %.2f s\n",
-        (double) resume->end / GST_SECOND);
+        (double) params.done / GST_SECOND);
   ok = run (&params, options, has_picture ? NULL : resume->picture, &result,
       error);
   if (!resume_add (resume, result.is_whole, ok, ok ? error : NULL))

@@ -6,9 +6,9 @@
 #include "live.h"
 
 #include "output.h"
+#include "signals.h"
 
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <gst/pbutils/pbutils.h>
 #include <gst/video/video.h>
@@ -326,37 +326,18 @@ live_clear (Live * self)
 /* --- Running ------------------------------------------------------------- */
 
 /* The second time all is left as it is. */
-static gboolean
-on_signal (Live * self, int number)
+static void
+on_signal (gpointer user_data)
 {
-  gboolean again = self->signal != 0;
+  Live *self = user_data;
 
-  self->signal = number;
   if (!self->out)
     live_quit (self);
-  else if (again || g_atomic_int_get (&self->n_frames) == 0)
+  else if (self->interrupted || g_atomic_int_get (&self->n_frames) == 0)
     fail (self, G_IO_ERROR_CANCELLED, "interrupted");
   else
     finish (self);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_int (gpointer self)
-{
-  return on_signal (self, SIGINT);
-}
-
-static gboolean
-on_term (gpointer self)
-{
-  return on_signal (self, SIGTERM);
-}
-
-static gboolean
-on_hup (gpointer self)
-{
-  return on_signal (self, SIGHUP);
+  self->interrupted = TRUE;
 }
 
 static void
@@ -463,11 +444,9 @@ live_run (Live * self, GError ** error)
   guint sources[] = {
     gst_bus_add_watch (bus, on_message, self),
     g_timeout_add_seconds (1, on_tick, self),
-    g_unix_signal_add (SIGINT, on_int, self),
-    g_unix_signal_add (SIGTERM, on_term, self),
-    g_unix_signal_add (SIGHUP, on_hup, self),
   };
 
+  signals_watch (on_signal, self);
   /* That of a camera would stop with it. */
   gst_pipeline_use_clock (GST_PIPELINE (self->pipeline), clock);
   gst_element_call_async (self->pipeline, start, self, NULL);
@@ -479,7 +458,7 @@ live_run (Live * self, GError ** error)
 
   if (self->out && self->n_frames == 0)
     g_unlink (self->out);       /* empty */
-  if (!self->error && self->n_frames == 0 && self->signal == 0)
+  if (!self->error && self->n_frames == 0 && !self->interrupted)
     fail (self, G_IO_ERROR_FAILED, "there is no picture in \"%s\"; %s",
         self->text, source_get_advice (self->text));
   if (!self->error)

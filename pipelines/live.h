@@ -36,7 +36,7 @@ typedef struct
   GMainLoop *loop;
   GError *error;                /* the first one */
   char *missing;                /* description of a plugin that is not there */
-  int signal;                   /* that ended the run; 0: none did */
+  gboolean interrupted;         /* by Ctrl-C or its like */
   gboolean finishing;           /* the end of the stream is on its way */
   int is_started;               /* the pipeline; atomic */
   int n_frames;                 /* that reached dloral; atomic */

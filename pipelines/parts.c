@@ -86,8 +86,20 @@ latest (const GArray * frames, guint n)
   return time;
 }
 
+static void
+add_to_end (PartEnd * end, GstClockTime time)
+{
+  if (!GST_CLOCK_TIME_IS_VALID (end->last) || time > end->last) {
+    end->before = end->last;
+    end->last = time;
+  } else if (time < end->last && (!GST_CLOCK_TIME_IS_VALID (end->before)
+          || time > end->before)) {
+    end->before = time;
+  }
+}
+
 void
-part_scan (Part * part, gboolean is_whole, GstClockTime * end)
+part_scan (Part * part, gboolean is_whole, PartEnd * end)
 {
   Content content = read_content (part->path);
   g_autoptr (GArray) frames = content.frames;
@@ -103,9 +115,8 @@ part_scan (Part * part, gboolean is_whole, GstClockTime * end)
   g_free (part->caps);
   part->caps = content.caps;
   part->n_kept = n;
-  if (n > 0)
-    *end = GST_CLOCK_TIME_IS_VALID (*end)
-        ? MAX (*end, latest (frames, n)) : latest (frames, n);
+  for (guint i = 0; i < n; i++)
+    add_to_end (end, frame[i].time);
 }
 
 /* --- Joining ------------------------------------------------------------- */

@@ -20,11 +20,19 @@ typedef struct
 /* A GDestroyNotify. */
 void part_free (gpointer part);
 
+/* The times of the two latest frames, NONE: there is no such frame. */
+typedef struct
+{
+  GstClockTime last, before;
+} PartEnd;
+
+#define PART_END_NONE ((PartEnd) { GST_CLOCK_TIME_NONE, GST_CLOCK_TIME_NONE })
+
 /* Looks through a file that a run has left. `is_whole`: all of it was written,
  * so all is kept; otherwise what comes before the last key frame, as the frames
- * from there on may refer to ones that never came. `end` grows to the latest
- * time of a frame that is kept. What cannot be read counts as not there. */
-void part_scan (Part * part, gboolean is_whole, GstClockTime * end);
+ * from there on may refer to ones that never came. The frames that are kept are
+ * added to `end`. What cannot be read counts as not there. */
+void part_scan (Part * part, gboolean is_whole, PartEnd * end);
 
 /* One after the other as one stream: a bin with a pad "src". Elements of `parts`
  * are Part. */

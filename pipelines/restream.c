@@ -6,9 +6,9 @@
  */
 #include "restream-media.h"
 #include "restream-server.h"
+#include "signals.h"
 
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <gst/pbutils/pbutils.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,7 +87,7 @@ on_ended (gpointer user_data, const GError * error)
 }
 
 /* The second time nothing is waited for. */
-static gboolean
+static void
 on_signal (gpointer user_data)
 {
   Restream *self = user_data;
@@ -96,7 +96,6 @@ on_signal (gpointer user_data)
     g_main_loop_quit (self->loop);
   else
     restream_media_finish (self->media);
-  return G_SOURCE_CONTINUE;
 }
 
 static void
@@ -126,11 +125,9 @@ say_how_much (Restream * self)
 static void
 run (Restream * self, RestreamServer * server)
 {
-  const int signals[] = { SIGINT, SIGTERM, SIGHUP };
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
-    g_unix_signal_add (signals[i], on_signal, self);
+  signals_watch (on_signal, self);
   say_where (self, server);
   g_main_loop_run (self->loop);
   say_how_much (self);

@@ -147,7 +147,7 @@ resume_open (Resume * self, const TranscodeParams * params, const char *out,
     .folder = g_strconcat (out, ".resume", NULL),
     .keys = g_key_file_new (),
     .parts = g_ptr_array_new_with_free_func (part_free),
-    .end = GST_CLOCK_TIME_NONE,
+    .end = PART_END_NONE,
   };
   self->state = g_build_filename (self->folder, "state.ini", NULL);
   self->picture = g_build_filename (self->folder, "before-after.png", NULL);

@@ -14,7 +14,7 @@ typedef struct
   char *folder, *state, *picture;       /* paths */
   GKeyFile *keys;
   GPtrArray *parts;             /* of Part, those with something in them */
-  GstClockTime end;             /* of what is done, NONE: nothing is */
+  PartEnd end;                  /* of what is done */
   gboolean is_complete;
   char *next;                   /* path of the part that is to be written */
 } Resume;

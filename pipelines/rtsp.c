@@ -6,9 +6,9 @@
 #include "rtsp-server.h"
 #include "rtsp-video.h"
 #include "settings.h"
+#include "signals.h"
 
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <gst/gst.h>
 #include <gst/pbutils/pbutils.h>
 #include <signal.h>
@@ -141,13 +141,6 @@ on_failed (gpointer user_data, const GError * error)
 }
 
 static gboolean
-on_signal (gpointer loop)
-{
-  g_main_loop_quit (loop);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
 set_up (Rtsp * self, GError ** error)
 {
   RtspVideoParams *video = &self->video_params;
@@ -175,9 +168,7 @@ serve (Rtsp * self, int argc, char **argv, GError ** error)
   if (!parse_options (self, &argc, &argv, error)
       || !check_options (self, argc, argv, error) || !set_up (self, error))
     return FALSE;
-  g_unix_signal_add (SIGINT, on_signal, self->loop);
-  g_unix_signal_add (SIGTERM, on_signal, self->loop);
-  g_unix_signal_add (SIGHUP, on_signal, self->loop);
+  signals_watch ((SignalsFunc) g_main_loop_quit, self->loop);
   rtsp_video_start (self->video);
   g_main_loop_run (self->loop);
   if (!self->error)

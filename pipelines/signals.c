@@ -8,40 +8,33 @@
 #include <signal.h>
 
 static int caught_signal;
+static SignalsFunc on_any;
+static gpointer on_any_data;
 
 static gboolean
-on_signal (GCancellable * cancellable, int number)
+on_signal (gpointer number)
 {
-  caught_signal = number;
-  g_cancellable_reset (cancellable);    /* a second time is told again */
-  g_cancellable_cancel (cancellable);
+  caught_signal = GPOINTER_TO_INT (number);
+  on_any (on_any_data);
   return G_SOURCE_CONTINUE;
 }
 
-static gboolean
-on_int (gpointer cancellable)
+void
+signals_watch (SignalsFunc func, gpointer user_data)
 {
-  return on_signal (cancellable, SIGINT);
-}
+  const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 
-static gboolean
-on_term (gpointer cancellable)
-{
-  return on_signal (cancellable, SIGTERM);
-}
-
-static gboolean
-on_hup (gpointer cancellable)
-{
-  return on_signal (cancellable, SIGHUP);
+  on_any = func;
+  on_any_data = user_data;
+  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
+    g_unix_signal_add (numbers[i], on_signal, GINT_TO_POINTER (numbers[i]));
 }
 
 void
-signals_watch (GCancellable * cancellable)
+signals_cancel (gpointer cancellable)
 {
-  g_unix_signal_add (SIGINT, on_int, cancellable);
-  g_unix_signal_add (SIGTERM, on_term, cancellable);
-  g_unix_signal_add (SIGHUP, on_hup, cancellable);
+  g_cancellable_reset (cancellable);    /* a second time is told again */
+  g_cancellable_cancel (cancellable);
 }
 
 int

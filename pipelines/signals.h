@@ -8,8 +8,14 @@
 
 G_BEGIN_DECLS
 
-/* In the default main context, cancels at every SIGINT, SIGTERM and SIGHUP. */
-void signals_watch (GCancellable * cancellable);
+typedef void (*SignalsFunc) (gpointer user_data);
+
+/* Once in a program: in the default main context, calls `func` at every SIGINT,
+ * SIGTERM and SIGHUP, until the program ends. */
+void signals_watch (SignalsFunc func, gpointer user_data);
+
+/* A SignalsFunc: cancels a GCancellable, each time anew. */
+void signals_cancel (gpointer cancellable);
 
 /* The last one that came, 0: none has. */
 int signals_get (void);

@@ -171,9 +171,10 @@ settle (Task * self, GError ** error)
   g_autoptr (Record) record = g_new0 (Record, 1);
   g_autofree char *loss = NULL;
   Part scanned = {.path = self->path };
+  PartEnd end = PART_END_NONE;
 
-  record->last = GST_CLOCK_TIME_NONE;
-  part_scan (&scanned, TRUE, &record->last);
+  part_scan (&scanned, TRUE, &end);
+  record->last = end.last;
   record->seconds = get_seconds (self);
   record->n_frames = scanned.n_kept;
   record->caps = scanned.caps;

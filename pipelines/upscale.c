@@ -112,7 +112,7 @@ upscale (const Arguments * arguments, GError ** error)
 {
   const char *in = arguments->paths[0], *out = arguments->paths[1];
 
-  signals_watch (arguments->job.cancellable);
+  signals_watch (signals_cancel, arguments->job.cancellable);
   if (g_file_test (in, G_FILE_TEST_IS_DIR))
     return folder_run (in, out, &arguments->job, error);
   return job_run (in, out, &arguments->job, error);

@@ -4,10 +4,10 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "signals.h"
 #include "webrtc-server.h"
 
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <gst/gst.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,13 +80,6 @@ choose_address (const char *host)
 }
 
 static gboolean
-on_signal (gpointer loop)
-{
-  g_main_loop_quit (loop);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
 serve (const WebrtcServerParams * params, GError ** error)
 {
   GMainLoop *loop = g_main_loop_new (NULL, FALSE);
@@ -94,16 +87,14 @@ serve (const WebrtcServerParams * params, GError ** error)
   g_autofree char *url = NULL;
 
   if (server) {
-    g_unix_signal_add (SIGINT, on_signal, loop);
-    g_unix_signal_add (SIGTERM, on_signal, loop);
-    g_unix_signal_add (SIGHUP, on_signal, loop);
+    signals_watch ((SignalsFunc) g_main_loop_quit, loop);
     url = webrtc_server_get_url (server);
     printf ("webrtc: open %s in a browser (Ctrl-C ends)\n", url);
     fflush (stdout);
     g_main_loop_run (loop);
 
     webrtc_server_close (server);
-    g_timeout_add (FAREWELL_MS, on_signal, loop);
+    g_timeout_add_once (FAREWELL_MS, (GSourceOnceFunc) g_main_loop_quit, loop);
     g_main_loop_run (loop);
     webrtc_server_free (server);
   }

@@ -20,6 +20,7 @@ import time
 import unittest
 from pathlib import Path
 
+import frames
 import media
 import slurm
 from program import ProgramTest, wait_for
@@ -115,13 +116,9 @@ class Frames(Archive):
 
     def trace(self, *args):
         """Lines of the tracer's log."""
-        log = self.dir / "frames.log"
-        log.unlink(missing_ok=True)
-        path = f"{TRACER.parent}:{os.environ['GST_PLUGIN_PATH']}"
-        self.run_well(*args, env={
-            **os.environ, "GST_TRACERS": "frames", "FRAMES_LOG": str(log),
-            "GST_PLUGIN_PATH": path, "GST_REGISTRY": str(self.dir / "reg")})
-        return [line.split() for line in log.read_text().splitlines()]
+        trace = frames.Trace(TRACER, self.dir)
+        self.run_well(*args, env=trace.env)
+        return trace.take()
 
     def sums_in_one_piece(self, source, window):
         """By gst-launch: of every frame, in order."""
@@ -149,14 +146,14 @@ class Frames(Archive):
                                    "precision=f32", "--set",
                                    f"temporal-window={window}")
                 self.assertEqual(len(parts), 5)
-                frames = []
+                parts_frames = []
                 for i in range(len(parts)):
-                    frames += [(int(line[1]), line[2]) for line in
+                    parts_frames += [(int(line[1]), line[2]) for line in
                                self.trace("run", self.plan, i)
                                if line[0] == "encoded"]
                 whole = self.sums_in_one_piece(source, window)
                 self.assertGreater(len(set(whole)), 90)
-                self.assertEqual(frames, list(zip(times, whole)))
+                self.assertEqual(parts_frames, list(zip(times, whole)))
             shutil.rmtree(self.folder)
 
     def test_begins_near(self):

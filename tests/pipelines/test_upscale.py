@@ -2,7 +2,7 @@
 """pipelines/upscale: what goes in comes out four times as large, with its
 sound and at its time; and where that cannot be, nothing comes out.
 
-    test_upscale.py PROGRAM REPOSITORY [TEST...]
+    test_upscale.py PROGRAM REPOSITORY TRACER [TEST...]
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -19,10 +19,12 @@ import time
 import unittest
 from pathlib import Path
 
+import frames
 import media
 
 PROGRAM = Path(sys.argv[1]).resolve()
 ROOT = Path(sys.argv[2])
+TRACER = Path(sys.argv[3]).resolve()
 CLIP = ROOT / "pipelines" / "clip.mkv"
 PATTERN = ["-f", "lavfi", "-i", "testsrc2=size=48x32:rate=25:duration=1"]
 SINE = ["-f", "lavfi", "-i", "sine=frequency=440:duration=1"]
@@ -54,10 +56,10 @@ class Upscale(unittest.TestCase):
     def names(self):
         return sorted(path.name for path in self.results.iterdir())
 
-    def interrupt(self, number, *args, part=None):
+    def interrupt(self, number, *args, part=None, env=None):
         """Runs the program, stops it when something has been written."""
         run = subprocess.Popen([PROGRAM, *args], stderr=subprocess.PIPE,
-                               text=True)
+                               text=True, env=env)
         while run.poll() is None and not any(
                 path.stat().st_size > 0 for path in
                 self.results.glob(part or ".out*")):
@@ -566,6 +568,29 @@ class Resume(Upscale):
                          media.audio_packets(self.out))
         self.assertGreater(self.least_psnr(whole, self.out), 35)
 
+    def test_frames(self):
+        """What enters the encoder is what enters it in one go, bit by bit, in a
+        flicker too, which is no cut to who has seen two frames of it."""
+        source = self.make(
+            "flicker.mkv", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:"
+            "duration=10,negate=enable='mod(n,2)'", "-g", 25)
+        trace = frames.Trace(TRACER, self.dir)
+        options = {"env": trace.env}
+
+        self.assertEqual(self.run_program(source, self.dir / "whole.mkv",
+                                          **options).returncode, 0)
+        whole = {time: sum for what, time, *sum in trace.take()
+                 if what == "encoded"}
+        self.interrupt(signal.SIGINT, "--resume", source, self.out,
+                       part="out.mkv.resume/part-0.gdp", **options)
+        first = trace.take()
+        done = self.run_program("--resume", source, self.out, **options)
+        self.assertIn("going on after", done.stderr)
+        frames_of_both = [(time, sum) for what, time, *sum in
+                          first + trace.take() if what == "encoded"]
+        self.assertEqual(len(frames_of_both), 250)
+        self.assertEqual(dict(frames_of_both), whole)
+
     def doubt_first_part(self):
         """As if that run had been killed too: its end may not count."""
         state = self.results / "out.mkv.resume" / "state.ini"
@@ -692,4 +717,4 @@ class Command(Upscale):
 
 if __name__ == "__main__":
     media.need("ffmpeg", "ffprobe")
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
