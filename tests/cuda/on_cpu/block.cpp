@@ -22,7 +22,7 @@ static constexpr unsigned MAX_THREADS = 1024;
 static constexpr size_t PAGE = 4096;
 static constexpr uint32_t GARBAGE = 0x7fbadbad;        /* a NaN, as half too */
 
-static_assert (sizeof (Runner) <= PAGE, "it has a page of its own");
+static_assert (sizeof (Runner) <= PLACE_SIZE, "there is a place for each");
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -86,20 +86,24 @@ Block::Block (): stacks (nullptr), n_threads (0), n_at_barrier (0),
   find_static_shared ();
 }
 
-/* One more thread: [Runner][page without access][stack]. */
+/* One more thread: [places, in one of them Runner][page without access][stack]
+ * [unused, as long as what is before Runner]. */
 void
 Block::add_runner ()
 {
   unsigned char *base = stacks + runners.size () * STACK_SIZE;
-  Runner *runner = new (base) Runner ();
+  unsigned char *end = base + N_PLACES * PLACE_SIZE;
+  size_t place = get_thread_place (uintptr_t (base));
+  Runner *runner = new (base + place) Runner ();
 
-  if (mprotect (base + PAGE, PAGE, PROT_NONE) != 0) {
+  if (mprotect (end, PAGE, PROT_NONE) != 0) {
     perror ("cuda_on_cpu: the end of a stack");
     abort ();
   }
   runner->block = this;
   runner->number = unsigned (runners.size ());
-  fiber_init (&runner->fiber, base + 2 * PAGE, STACK_SIZE - 2 * PAGE);
+  fiber_init (&runner->fiber, end + PAGE,
+      size_t (base + STACK_SIZE - place - (end + PAGE)));
   runners.push_back (runner);
 }
 
@@ -127,7 +131,14 @@ Block::prepare (const Launch &launch, uint64_t seed)
 UNSEEN static void
 fill_with_garbage (unsigned char *p, size_t size)
 {
-  for (size_t i = 0; i < size; i += sizeof GARBAGE)
+  static const uint32_t line[] = { GARBAGE, GARBAGE, GARBAGE, GARBAGE, GARBAGE,
+    GARBAGE, GARBAGE, GARBAGE
+  };
+  size_t i = 0;
+
+  for (; i + sizeof line <= size; i += sizeof line)
+    memcpy (p + i, line, sizeof line);
+  for (; i < size; i += sizeof GARBAGE)
     memcpy (p + i, &GARBAGE, std::min (size - i, sizeof GARBAGE));
 }
 
@@ -235,7 +246,8 @@ Block::wait_barrier (Runner *self, Site site)
 static bool
 same_site (Site a, Site b)
 {
-  return a.line == b.line && strcmp (a.file, b.file) == 0;
+  return a.line == b.line
+      && (a.file == b.file || strcmp (a.file, b.file) == 0);
 }
 
 /* Nothing can run: that is right only where all wait at one barrier. */

@@ -42,7 +42,7 @@ class Block;
 /* What a thread waits for, or that it need not. */
 enum class State { READY, BARRIER, WARP, EXITED };
 
-/* A CUDA thread: the start of its stack. */
+/* A CUDA thread, on its stack. */
 struct Runner: Thread
 {
   Block *block;

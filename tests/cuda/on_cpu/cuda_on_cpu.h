@@ -75,8 +75,17 @@ struct dim3
 namespace on_cpu
 {
 
-/* A thread's stack is aligned to its size and begins with its Thread. */
-constexpr size_t STACK_SIZE = 256 * 1024;
+/* A thread's stack is aligned to its size. Its Thread lies near its beginning, not
+ * at the same place in all of them, as these would take turns in a few lines of the
+ * processor's caches. */
+constexpr size_t STACK_SIZE = 512 * 1024;
+constexpr size_t N_PLACES = 128, PLACE_SIZE = 512;
+
+static inline size_t
+get_thread_place (uintptr_t stack)
+{
+  return stack / STACK_SIZE % N_PLACES * PLACE_SIZE;
+}
 
 struct Thread
 {
@@ -89,8 +98,9 @@ static inline const Thread *
 current ()
 {
   uintptr_t frame = reinterpret_cast<uintptr_t> (__builtin_frame_address (0));
+  uintptr_t stack = frame & ~(STACK_SIZE - 1);
 
-  return reinterpret_cast<const Thread *> (frame & ~(STACK_SIZE - 1));
+  return reinterpret_cast<const Thread *> (stack + get_thread_place (stack));
 }
 
 /* The place a barrier is called from. */

@@ -5,7 +5,13 @@
  */
 #pragma once
 
+#include "sanitizers.h"
+
 #include <stddef.h>
+
+/* Nothing may run between telling a sanitizer and jumping. */
+#define BARE __attribute__ ((noinline, noclone, \
+      no_sanitize ("address", "thread", "undefined")))
 
 namespace on_cpu
 {
@@ -26,15 +32,75 @@ struct Fiber
 /* `entry` never returns; it finds what it works for by its stack. */
 void fiber_init (Fiber *fiber, void *stack, size_t stack_size);
 
+/* In fiber.cpp: of the functions below. */
+void jump (void **from, void **to);
+void fiber_start (Fiber *fiber, void (*entry) ());
+
+UNSEEN static inline void
+before_resume (Fiber *fiber)
+{
+  (void) fiber;
+#ifdef ON_CPU_ASAN
+  __sanitizer_start_switch_fiber (&fiber->resumer_fake_stack, fiber->stack,
+      fiber->stack_size);
+#endif
+#ifdef ON_CPU_TSAN
+  fiber->resumer_tsan = __tsan_get_current_fiber ();
+  __tsan_switch_to_fiber (fiber->tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+}
+
+UNSEEN static inline void
+after_resume (Fiber *fiber)
+{
+  (void) fiber;
+#ifdef ON_CPU_ASAN
+  __sanitizer_finish_switch_fiber (fiber->resumer_fake_stack, nullptr, nullptr);
+#endif
+}
+
 /* Runs the fiber, `entry` at first, until it suspends itself. For ThreadSanitizer
- * this orders nothing. */
-void fiber_resume (Fiber *fiber, void (*entry) ());
+ * this orders nothing. Inline, as is what suspends it: after a switch the processor
+ * guesses wrong where a function returns to. */
+UNSEEN static inline void
+fiber_resume (Fiber *fiber, void (*entry) ())
+{
+  if (!fiber->started) {
+    fiber_start (fiber, entry);
+    return;
+  }
+  before_resume (fiber);
+  jump (fiber->resumer, fiber->context);
+  after_resume (fiber);
+}
+
+/* To be called by `entry` first. */
+UNSEEN static inline void
+fiber_enter (Fiber *fiber)
+{
+  (void) fiber;
+#ifdef ON_CPU_ASAN
+  __sanitizer_finish_switch_fiber (fiber->fake_stack, &fiber->resumer_stack,
+      &fiber->resumer_stack_size);
+#endif
+}
 
 /* Of the fiber that runs. `ordered`: what it did happens before what its resumer
  * does next. */
-void fiber_suspend (Fiber *fiber, bool ordered);
-
-/* To be called by `entry` first. */
-void fiber_enter (Fiber *fiber);
+UNSEEN static inline void
+fiber_suspend (Fiber *fiber, bool ordered)
+{
+  (void) ordered;
+#ifdef ON_CPU_ASAN
+  __sanitizer_start_switch_fiber (&fiber->fake_stack, fiber->resumer_stack,
+      fiber->resumer_stack_size);
+#endif
+#ifdef ON_CPU_TSAN
+  __tsan_switch_to_fiber (fiber->resumer_tsan,
+      ordered ? 0 : __tsan_switch_to_fiber_no_sync);
+#endif
+  jump (fiber->context, fiber->resumer);
+  fiber_enter (fiber);
+}
 
 } // namespace on_cpu
