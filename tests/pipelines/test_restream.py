@@ -211,25 +211,33 @@ class Checks(RestreamTest):
         return sum(struct.unpack(">" + "I4x" * n, samples))
 
     def check_times(self, playlist, seconds=None, tolerance=0.0):
-        """Segments last as long as the playlist says, and one begins where
-        another ends."""
-        end, before = None, [0]
+        """Segments last as long as the playlist says, one begins where another ends,
+        and that is at the frame that is nearest to where it should be."""
+        end, before = None, 0
         for i, segment in enumerate(playlist.segments):
             packets = playlist.packets(segment)
             self.assertEqual(packets[0]["flags"][0], "K")
-            start = float(packets[0]["dts_time"])
+            times = [float(p["dts_time"]) for p in packets]
             if end is not None and "discontinuity" not in segment:
-                self.assertAlmostEqual(start, end, delta=0.0002)
-            end = start + segment["duration"]
-            self.assertLess(float(packets[-1]["dts_time"]), end)
-            # Of sound ffprobe does not say how long the first one is.
-            durations = [float(p.get("duration_time", 0)) for p in packets]
+                self.assertAlmostEqual(times[0], end, delta=0.0002)
+            end = times[0] + segment["duration"]
+            self.assertLess(times[-1], end)
             self.assertLessEqual(round(segment["duration"]),
                                  playlist.tag("TARGETDURATION"))
+            after = self.get_slack(times + [end])
             if seconds and i < len(playlist.segments) - 1:
                 self.assertAlmostEqual(segment["duration"], seconds,
-                                       delta=max(before + durations) + tolerance)
-            before = durations
+                                       delta=before + after + tolerance)
+            before = after
+
+    @staticmethod
+    def get_slack(times):
+        """How far the last time may be from a boundary that it is nearest to: half a
+        frame; where frames are missing before it, as the machine was busy with other
+        things, that was not known until it came."""
+        frames = [b - a for a, b in zip(times, times[1:])]
+        usual = sorted(frames)[len(frames) // 2]
+        return frames[-1] / 2 if frames[-1] < 1.5 * usual else frames[-1]
 
     def check_bandwidth(self, run):
         master = (run.folder / "master.m3u8").read_text()
