@@ -26,6 +26,7 @@ typedef struct
   char *name;                   /* "decode conv vae.decoder.conv_out 3×3 …" */
   double ms;                    /* of one frame */
   double flop;
+  double bytes;                 /* of sources, weights and result, each once */
   gboolean library;             /* computed in the vendor's library */
 } BenchOperator;
 

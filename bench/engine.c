@@ -86,6 +86,25 @@ describe (const DloralGraph *g, const DloralOp *op)
       op->scope ? op->scope : "", x->w, x->h, x->c, y->w, y->h, y->c);
 }
 
+/* In the graph's type, as most are packed. */
+static double
+get_weight_bytes (const DloralGraph *g, const DloralWeight *weight)
+{
+  return weight ? (double) dloral_weight_get_length (weight)
+      * dloral_dtype_size (g->act_dtype) : 0;
+}
+
+static double
+get_bytes (const DloralGraph *g, const DloralOp *op)
+{
+  double bytes = dloral_tensor_get_size (op->dst);
+
+  for (int i = 0; i < op->n_src; i++)
+    bytes += dloral_tensor_get_size (op->src[i]);
+  return bytes + get_weight_bytes (g, op->weight)
+      + get_weight_bytes (g, op->bias);
+}
+
 static int
 compare_operators (gconstpointer a, gconstpointer b)
 {
@@ -104,7 +123,8 @@ add_operators (BenchEngine *r, const DloralGraph *g, const DloralOpTime *times,
     const DloralOp *op = g->ops->pdata[i];
     BenchOperator o = {.name = describe (g, op),
       .ms = times[i].seconds / frames * 1e3,
-      .flop = dloral_op_get_flops (op),.library = times[i].library
+      .flop = dloral_op_get_flops (op),.bytes = get_bytes (g, op),
+      .library = times[i].library
     };
 
     g_array_append_val (r->operators, o);

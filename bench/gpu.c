@@ -59,15 +59,15 @@ collect (Bench *bench, DloralStream *stream, GError **error)
   return ok;
 }
 
-/* Keeps `depth` frames in flight. Seconds from submit to collect go to `latency`
- * [frames], those of all frames after the warm-up to `seconds`. */
+/* Keeps `depth` frames in flight. After the warm-up, seconds from submit to collect
+ * go to `latency`, from one collect to the next to `interval` [frames]. */
 static gboolean
 run (Bench *bench, DloralStream *stream, int depth, int frames,
-    double *latency, double *seconds, GError **error)
+    double *latency, double *interval, GError **error)
 {
   int all = WARM_UP + frames;
   g_autofree gint64 *submitted = g_new (gint64, all);
-  gint64 start = 0, now = 0;
+  gint64 before = 0, now = 0;
 
   for (int in = 0, out = 0; out < all; out++) {
     for (; in < all && in - out < MAX (depth, 1); in++) {
@@ -77,12 +77,12 @@ run (Bench *bench, DloralStream *stream, int depth, int frames,
     if (!collect (bench, stream, error))
       return FALSE;
     now = g_get_monotonic_time ();
-    if (out == WARM_UP - 1)
-      start = now;
-    if (out >= WARM_UP)
+    if (out >= WARM_UP) {
       latency[out - WARM_UP] = (now - submitted[out]) * 1e-6;
+      interval[out - WARM_UP] = (now - before) * 1e-6;
+    }
+    before = now;
   }
-  *seconds = (now - start) * 1e-6;
   return TRUE;
 }
 
@@ -95,24 +95,36 @@ add_number (JsonBuilder *b, const char *name, double value)
   json_builder_add_double_value (b, value);
 }
 
+/* Median and p99, in ms, of seconds [n], which this sorts. */
+static void
+add_spread (JsonBuilder *b, const char *name, double *seconds, int n)
+{
+  g_autofree char *p99 = g_strconcat (name, "_p99_ms", NULL);
+  g_autofree char *median = g_strconcat (name, "_ms", NULL);
+
+  add_number (b, median, 1e3 * bench_median (seconds, n));
+  add_number (b, p99, 1e3 * seconds[(int) ceil (.99 * n) - 1]);
+}
+
 static gboolean
 measure_flight (Bench *bench, DloralStream *stream, int frames, JsonBuilder *b,
     GError **error)
 {
   int depth = bench->params.async_depth;
   g_autofree double *latency = g_new (double, frames);
+  g_autofree double *interval = g_new (double, frames);
   g_autofree char *name = g_strdup_printf ("depth_%d", depth);
-  double seconds;
+  double seconds = 0;
 
-  if (!run (bench, stream, depth, frames, latency, &seconds, error))
+  if (!run (bench, stream, depth, frames, latency, interval, error))
     return FALSE;
+  for (int i = 0; i < frames; i++)
+    seconds += interval[i];
   json_builder_set_member_name (b, name);
   json_builder_begin_object (b);
   add_number (b, "fps", frames / seconds);
-  add_number (b, "latency_ms", 1e3 * bench_median (latency, frames));
-  /* It is sorted now. */
-  add_number (b, "latency_p99_ms",
-      1e3 * latency[(int) ceil (.99 * frames) - 1]);
+  add_spread (b, "latency", latency, frames);
+  add_spread (b, "interval", interval, frames);
   json_builder_end_object (b);
   return TRUE;
 }

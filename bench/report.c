@@ -8,11 +8,11 @@ static const char *const stage_names[DLORAL_N_STAGES] = {
   "encode", "restore", "decode"
 };
 
-/* flop a frame and ms a frame to GFLOP/s. */
+/* FLOP or bytes a frame and ms a frame to GFLOP/s or GB/s. */
 static double
-get_rate (double flop, double ms)
+get_rate (double amount, double ms)
 {
-  return ms > 0 ? flop / ms * 1e-6 : 0;
+  return ms > 0 ? amount / ms * 1e-6 : 0;
 }
 
 static void
@@ -38,8 +38,9 @@ bench_print (const BenchEngine *e, const BenchElement *element,
   for (int i = 0; i < n_operators && i < (int) e->operators->len; i++) {
     const BenchOperator *o = &g_array_index (e->operators, BenchOperator, i);
 
-    printf ("  %7.3f ms %6.0f GFLOP/s %s %s\n", o->ms,
-        get_rate (o->flop, o->ms), o->library ? " " : "*", o->name);
+    printf ("  %7.3f ms %6.0f GFLOP/s %5.0f GB/s %s %s\n", o->ms,
+        get_rate (o->flop, o->ms), get_rate (o->bytes, o->ms),
+        o->library ? " " : "*", o->name);
   }
   printf ("  (* outside oneDNN)\n");
 }
@@ -82,7 +83,10 @@ add_operators (JsonBuilder *b, const GArray *operators, int n)
     json_builder_set_member_name (b, "name");
     json_builder_add_string_value (b, o->name);
     add_number (b, "ms", o->ms);
+    add_number (b, "gflop", o->flop * 1e-9);
     add_number (b, "gflop_per_s", get_rate (o->flop, o->ms));
+    add_number (b, "megabytes", o->bytes * 1e-6);
+    add_number (b, "gb_per_s", get_rate (o->bytes, o->ms));
     json_builder_set_member_name (b, "library");
     json_builder_add_boolean_value (b, o->library);
     json_builder_end_object (b);

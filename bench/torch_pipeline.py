@@ -2,7 +2,7 @@
 # Models of Stable Diffusion 2.1's kind in PyTorch, on a GPU: what bench/gpu puts
 # beside the engine.
 #
-#   torch_pipeline.py --model FILE --size WxH [--way published|best] ...
+#   torch_pipeline.py --model FILE --size WxH [--way published|best] [--vae tiny] ...
 #
 # "published" does what the published code does for every frame: both frames of the
 # pair are upsampled and encoded, the posterior is sampled, the retrieval keeps its
@@ -26,12 +26,14 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "weights"))
+sys.path[:0] = [str(ROOT / "weights"), str(ROOT / "tests/agreement")]
 
 import torch                                            # noqa: E402
 import torch.nn.functional as F                         # noqa: E402
 from safetensors import safe_open                       # noqa: E402
 from torch import nn                                    # noqa: E402
+
+import tiny                                             # noqa: E402
 
 from train import small_net as networks                 # noqa: E402
 from train.spynet import Spynet, warp                   # noqa: E402
@@ -285,7 +287,8 @@ class Dloral(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
+        with torch.device("meta"):          # without memory until there are weights
+            self.vae, self.unet = Vae(config["vae"]), UNet(config["unet"])
         spynet = {"channels": [32, 64, 32, 16], **config.get("spynet", {})}
         self.cfr = nn.ModuleDict({
             "spynet": Spynet(**spynet),
@@ -295,16 +298,25 @@ class Dloral(nn.Module):
             torch.zeros(77, config["unet"]["cross_attention_dim"]))
 
 
-def load(path):
-    with safe_open(path, "pt") as f:
-        with torch.device("meta"):
-            net = Dloral(json.loads(f.metadata()["config"]))
-        state = {k: f.get_tensor(k).float() for k in f.keys()
-                 if k.split(".")[0] not in ("tiny", "text_encoder", "tokenizer")}
+def read(f, *parts):
+    """Tensors of some parts of a model file."""
+    return {k: f.get_tensor(k).float() for k in f.keys() if k.split(".")[0] in parts}
+
+
+def load(f):
+    net = Dloral(json.loads(f.metadata()["config"]))
+    state = read(f, "vae", "unet", "cfr", "prompt_embeds")
     merge_adapters(state)
     wanted = net.state_dict()
     net.load_state_dict({k: v.reshape(wanted[k].shape) for k, v in state.items()},
                         assign=True)
+    return net.requires_grad_(False).eval()
+
+
+def load_tiny(f):
+    state = read(f, "tiny")
+    net = tiny.find(state)
+    net.load_state_dict({k.split(".", 1)[1]: v for k, v in state.items()})
     return net.requires_grad_(False).eval()
 
 
@@ -347,28 +359,36 @@ def find_places(length, n):
 class Pipeline(nn.Module):
     """Latents, flow and what is warped in f32, the networks in `dtype`."""
 
-    def __init__(self, path, dtype, device, retrieval="published"):
+    def __init__(self, options, dtype, retrieval="published"):
         super().__init__()
-        self.net, self.dtype = load(path), dtype
-        self.scale = self.net.config["vae"]["scaling_factor"]
+        with safe_open(options.model, "pt") as f:
+            self.net, self.dtype = load(f), dtype
+            self.scale = self.net.config["vae"]["scaling_factor"]
+            if options.vae == "tiny":       # whose latents are scaled already
+                self.net.vae, self.scale = load_tiny(f), 1
         if retrieval == "low-rank":
             self.net.cfr["cross_attn_module"] = LowRankRetrieval(
                 self.net.cfr["cross_attn_module"])
-        self.net.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self.net.to(device=options.device, dtype=dtype,
+                    memory_format=torch.channels_last)
         self.embedding = None
         for level in self.net.cfr["spynet"].basic_module:
             level.register_forward_pre_hook(lambda module, x: (x[0].to(dtype),))
             level.register_forward_hook(lambda module, x, y: y.float())
 
-    def sample(self, x):
-        mean, logvar = self.net.vae.encode(x.to(self.dtype))
-        noise = torch.randn_like(mean) * (logvar.clamp(-30, 20) / 2).exp()
-        return (mean + noise).float() * self.scale
+    def encode_picture(self, x, sampled):
+        """Latent: the posterior's mean, or a sample of it where there is one."""
+        z = self.net.vae.encode(x.to(self.dtype))
+        if isinstance(z, tuple):
+            z, logvar = z
+            if sampled:
+                z = z + torch.randn_like(z) * (logvar.clamp(-30, 20) / 2).exp()
+        return z.float() * self.scale
 
     def encode(self, lq):
         """HR, small, latent."""
         x = upsample(lq)
-        return x, shrink(x), self.net.vae.encode(x.to(self.dtype))[0].float() * self.scale
+        return x, shrink(x), self.encode_picture(x, False)
 
     def step(self, z, small, before, before_small):
         """Fused latent and eps of a frame or a tile."""
@@ -412,12 +432,12 @@ class Pipeline(nn.Module):
 
 class Published:
     def __init__(self, options, dtype):
-        self.pipeline = Pipeline(options.model, dtype, options.device)
+        self.pipeline = Pipeline(options, dtype)
 
     def __call__(self, lq, before_lq):
         p = self.pipeline
         before, hr = upsample(before_lq), upsample(lq)
-        before_z, z = p.sample(before), p.sample(hr)
+        before_z, z = p.encode_picture(before, True), p.encode_picture(hr, True)
         x0 = p.restore(z, shrink(hr), before_z, shrink(before))
         return p.decode(x0, hr, lq)
 
@@ -426,7 +446,7 @@ class Best:
     """State from frame to frame: the last one's small picture and latent."""
 
     def __init__(self, options, dtype, retrieval):
-        p = self.pipeline = Pipeline(options.model, dtype, options.device, retrieval)
+        p = self.pipeline = Pipeline(options, dtype, retrieval)
         p.embedding = p.net.unet.embed(p.net.config["timestep"])
         self.past = None
         mode = None if options.device == "cpu" else "reduce-overhead"
@@ -496,6 +516,7 @@ def run(options, name, make, frames):
     memory = 0 if options.device == "cpu" else torch.cuda.max_memory_allocated()
     return {"torch": torch.__version__, "way": name, "width": frames.shape[2],
             "height": frames.shape[1], "precision": options.precision,
+            "vae": options.vae,
             "ms": statistics.median(ms), "p99_ms": ms[math.ceil(.99 * len(ms)) - 1],
             "fps": 1e3 * len(ms) / sum(ms), "first_frame_s": start, "memory": memory}
 
@@ -505,6 +526,7 @@ def parse():
     p.add_argument("--model", required=True)
     p.add_argument("--size", default="128x128", help="of the LQ frame")
     p.add_argument("--way", choices=("published", "best"), help="one of them (both)")
+    p.add_argument("--vae", choices=("full", "tiny"), default="full")
     p.add_argument("--precision", choices=("f32", "bf16", "f16"), default="bf16")
     p.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     p.add_argument("--frames", type=int, default=30)

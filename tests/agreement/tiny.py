@@ -6,7 +6,6 @@
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderTiny
 from torch import nn
 
 # Places of the layers that set a width; the last ones are encoder.14 and
@@ -104,6 +103,8 @@ def find(state):
 def as_diffusers(vae):
     """AutoencoderTiny with the coder's weights; of a decoder that remembers,
     the half that looks at the present."""
+    from diffusers import AutoencoderTiny
+
     state = {f"encoder.layers.{k}": v
              for k, v in vae.encoder.state_dict().items()}
     for name, value in vae.get_decoder().state_dict().items():
