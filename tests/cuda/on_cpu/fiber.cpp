@@ -8,6 +8,10 @@
 #include <string.h>
 #include <ucontext.h>
 
+/* Nothing may run between telling a sanitizer and jumping. */
+#define BARE __attribute__ ((noinline, noclone, \
+      no_sanitize ("address", "thread", "undefined")))
+
 namespace on_cpu
 {
 

@@ -9,10 +9,6 @@
 
 #include <stddef.h>
 
-/* Nothing may run between telling a sanitizer and jumping. */
-#define BARE __attribute__ ((noinline, noclone, \
-      no_sanitize ("address", "thread", "undefined")))
-
 namespace on_cpu
 {
 
@@ -32,7 +28,7 @@ struct Fiber
 /* `entry` never returns; it finds what it works for by its stack. */
 void fiber_init (Fiber *fiber, void *stack, size_t stack_size);
 
-/* In fiber.cpp: of the functions below. */
+/* Parts of fiber_resume and fiber_suspend that are not inline. */
 void jump (void **from, void **to);
 void fiber_start (Fiber *fiber, void (*entry) ());
 
