@@ -446,8 +446,10 @@ class Failures(Archive):
 
         with open(next(self.folder.glob("part-00000.*.gdp")), "r+b") as file:
             file.seek(500)
-            file.write(b"\xff")
-        edit(1, "plan", lambda text: "0" + text[1:])
+            byte = file.read(1)[0]
+            file.seek(500)
+            file.write(bytes([byte ^ 0xff]))
+        edit(1, "plan", lambda text: text[::-1])
         (self.folder / "part-00003.json").unlink()
         said = self.check_fails("join", self.plan, says="3 of 4 parts")
         self.assertRegex(said, "part 0, [^;]*: .*not what was written")
