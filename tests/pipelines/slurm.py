@@ -8,10 +8,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol"]
+import media
+
 NODES = ["n1", "n2"]
 
 CONF = """ClusterName=archive
@@ -43,6 +45,13 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
+def need():
+    media.need("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+    if not os.path.ismount("/sys/fs/cgroup"):
+        print("skipped: slurmd does not start where /sys/fs/cgroup is not mounted")
+        sys.exit(media.SKIP)
+
+
 def free_ports(n):
     """The first of n that follow each other and nobody listens on."""
     for first in range(21000 + os.getpid() % 8000, 32000, n):
@@ -64,6 +73,8 @@ class Cluster:
         self.dir = Path(folder)
         self.environment = {"SLURM_CONF": str(self.dir / "slurm.conf")}
         self.daemons = {}
+
+    def start(self):
         self._start_munge()
         (self.dir / "slurm.conf").write_text(CONF.format(
             dir=self.dir, user=getpass.getuser(), host=socket.gethostname(),
@@ -155,7 +166,7 @@ class Cluster:
         self.daemons[node].wait()
 
     def stop(self):
-        for node in NODES:
+        for node in self.daemons.keys() & set(NODES):
             self.kill_node(node)
         for daemon in self.daemons.values():
             daemon.terminate()

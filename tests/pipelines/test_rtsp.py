@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -269,6 +270,7 @@ class Source(Rtsp):
         camera, _, source = self.play_camera()
         run, url = self.serve(source, "--port", 0)
         camera.send_signal(signal.SIGSTOP)
+        time.sleep(1)           # frames that are on their way would be described
         with socket.create_connection(url.split("/")[2].split(":")) as client:
             client.sendall(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n"
                            .encode())
