@@ -60,11 +60,29 @@ record_save (Record * self, const Plan * plan, guint index,
 
 /* --- Reading ------------------------------------------------------------- */
 
+static gint64
+get_int (JsonObject * object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
+}
+
+static double
+get_double (JsonObject * object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_double (node) : 0;
+}
+
 static char *
 dup_string (JsonObject * object, const char *name)
 {
-  return g_strdup (json_object_get_string_member_with_default (object, name,
-          NULL));
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_dup_string (node)
+      : NULL;
 }
 
 Record *
@@ -85,10 +103,9 @@ record_load (const Plan * plan, guint index, const char *suffix)
   *self = (Record) {
     .plan = dup_string (object, "plan"),
     .host = dup_string (object, "host"),
-    .seconds = json_object_get_double_member_with_default (object, "seconds",
-        0),
-    .n_frames = json_object_get_int_member_with_default (object, "frames", 0),
-    .last = json_object_get_int_member_with_default (object, "last", 0),
+    .seconds = get_double (object, "seconds"),
+    .n_frames = get_int (object, "frames"),
+    .last = get_int (object, "last"),
     .error = dup_string (object, "error"),
     .file = dup_string (object, "file"),
     .sum = dup_string (object, "sha256"),

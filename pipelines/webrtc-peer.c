@@ -201,7 +201,11 @@ on_tick (gpointer user_data)
 static const char *
 get_string (JsonObject * object, const char *name)
 {
-  return json_object_get_string_member_with_default (object, name, NULL);
+  JsonNode *node = json_object_get_member (object, name);
+
+  if (!node || json_node_get_value_type (node) != G_TYPE_STRING)
+    return NULL;
+  return json_node_get_string (node);
 }
 
 /* -1: it is no number from 0 to `max`. */

@@ -126,7 +126,8 @@ class Refusals(unittest.TestCase):
     def test_malformed_messages(self):
         for message in ("", "{", "nonsense", "[]", "null", '{"type":"offer"',
                         "[" * 60000, '{"a":' * 10000, {"type": "offer"},
-                        {"type": "offer", "sdp": 7}, {"type": "what"},
+                        {"type": "offer", "sdp": 7}, {"type": "what"}, {"type": []},
+                        {"type": "offer", "sdp": {}},
                         {"type": "candidate", "candidate": "x", "index": 0},
                         {"type": "settings", "consistency": 1, "detail": 1}):
             with self.subTest(message=str(message)[:40]):
